@@ -1,0 +1,1 @@
+"""Deterministic, cited judgements over a Panel. Pure functions: no I/O, no model."""

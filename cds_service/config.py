@@ -1,0 +1,140 @@
+"""All settings, in one place: defaults, then the TOML file, then ``LABCUE_*`` variables, then the command line.
+
+Every field stands in docs/settings.md (a test holds that). All faults are reported at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from fhir_adapter.errors import ConfigError, Violation
+
+
+class Settings(BaseSettings):
+    """The effective settings. Sizes in bytes, times in seconds unless the name says otherwise."""
+
+    model_config = SettingsConfigDict(env_prefix="LABCUE_", extra="forbid", frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address the gRPC door listens on.")
+    port: int = Field(50051, ge=0, le=65535, description="Port of the gRPC door; 0 picks a free one.")
+    reflection: bool = Field(False, description="Answer gRPC server reflection (for grpcurl).")
+
+    tls_cert: Path | None = Field(None, description="PEM certificate chain of the server; turns TLS on.")
+    tls_key: Path | None = Field(None, description="PEM private key of the server.")
+    tls_client_ca: Path | None = Field(None, description="PEM CA for client certificates; turns mutual TLS on.")
+
+    max_bundle_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="Largest bundle.")
+    max_observations: int = Field(2000, ge=1, description="Most Observations and components in one bundle.")
+    max_depth: int = Field(64, ge=8, le=512, description="Deepest nesting of JSON in a bundle.")
+    validation: Literal["fast", "strict"] = Field(
+        "fast", description="fast reads the elements that matter; strict also validates in full with fhir.resources (R4B)."
+    )
+
+    max_concurrency: int = Field(2, ge=1, description="Evaluations that run at the same time.")
+    max_queue: int = Field(64, ge=0, description="Evaluations that may wait; one more is refused.")
+    default_deadline_s: float = Field(10.0, gt=0, description="Deadline of a call that brings none; also the longest granted.")
+    min_deadline_s: float = Field(0.005, ge=0, description="A call with less time left than this is refused at once.")
+    drain_grace_s: float = Field(10.0, ge=0, description="How long running calls may go on after SIGTERM.")
+    drain_pause_s: float = Field(0.0, ge=0, description="Pause between NOT_SERVING and refusing calls, for load balancers.")
+    idempotency_entries: int = Field(1024, ge=0, description="Answers kept for repeats of a request id; 0 turns it off.")
+    idempotency_ttl_s: float = Field(300.0, gt=0, description="How long such an answer is kept.")
+
+    engine: Literal["auto", "none", "mistral", "fake"] = Field(
+        "auto",
+        description="auto: the Mistral at model_path, else rules and `degraded: model not loaded`; none: rules only, by choice; fake: for tests.",
+    )
+    model_path: Path | None = Field(None, description="Folder of a MistralForCausalLM with its tokenizer and manifest.")
+    adapter_path: Path | None = Field(None, description="Folder of a LoRA adapter (peft) for that model.")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    threshold: float | None = Field(
+        None, ge=0, le=1, description="P(abnormal) at which the model flags; default: the model's manifest, else 0.5."
+    )
+
+    language: Literal["en", "fr"] = Field("en", description="Language of the cards where the request names none.")
+    feedback_path: Path | None = Field(None, description="SQLite file for feedback; default: kept in memory and lost at stop.")
+
+    telemetry: Literal["off", "console", "otlp"] = Field("off", description="Where traces and metrics go.")
+    otlp_endpoint: str = Field("http://127.0.0.1:4317", description="OTLP gRPC endpoint.")
+    otlp_insecure: bool = Field(False, description="Send OTLP without TLS (implied by an http:// endpoint).")
+    trace_ratio: float = Field(1.0, ge=0, le=1, description="Share of traces kept, where the caller brings no decision.")
+    metric_interval_s: float = Field(30.0, gt=0, description="How often metrics are exported.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Level of the log on stderr.")
+
+    @model_validator(mode="after")
+    def _together(self) -> Settings:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key go together")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError("tls_client_ca needs tls_cert and tls_key")
+        if self.engine == "mistral" and self.model_path is None:
+            raise ValueError("engine=mistral needs model_path")
+        if self.adapter_path is not None and self.model_path is None:
+            raise ValueError("adapter_path needs model_path")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = settings_cls.model_config.get("toml_file")
+        if toml is None:
+            return init_settings, env_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml)  # type: ignore[arg-type]
+
+
+def load(file: Path | None = None, **overrides: Any) -> Settings:
+    """Settings from ``overrides`` (None means not given), the environment and ``file``.
+
+    Raises:
+        ConfigError: with one Violation per fault.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    if file is not None and not file.is_file():
+        raise ConfigError(violations=(Violation("config", f"there is no file {file}"),))
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(env_prefix="LABCUE_", extra="forbid", frozen=True, toml_file=file)
+
+    try:
+        return (Settings if file is None else FromFile)(**given)
+    except ValidationError as error:
+        faults = tuple(
+            Violation(".".join(str(part) for part in fault["loc"]) or "settings", fault["msg"]) for fault in error.errors()
+        )
+        raise ConfigError(violations=faults) from None
+    except ValueError as error:  # a TOML file that isn't one
+        raise ConfigError(violations=(Violation("config", str(error)),)) from None
+
+
+def origins(settings: Settings, file: Path | None = None, **overrides: Any) -> dict[str, str]:
+    """Where each effective setting came from: "command line", "LABCUE_NAME", the file's path or "default"."""
+    import os
+    import tomllib
+
+    in_file = tomllib.loads(file.read_text()) if file is not None else {}
+    names = {name.upper() for name in os.environ}
+    found = {}
+    for name in type(settings).model_fields:
+        if overrides.get(name) is not None:
+            found[name] = "command line"
+        elif f"LABCUE_{name.upper()}" in names:
+            found[name] = f"LABCUE_{name.upper()}"
+        elif name in in_file:
+            found[name] = str(file)
+        else:
+            found[name] = "default"
+    return found

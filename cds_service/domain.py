@@ -1,0 +1,178 @@
+"""What the service says of a panel, before it becomes cards or protobuf.
+
+Words are kept as a message key plus parameters (``Said``) until the language is known; the texts stand in
+``cds_service/words``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from fhir_adapter.model import Interval, IntervalSource, NotAssessed, PanelResult
+
+Code = Literal["N", "L", "H", "LL", "HH", "A", "AA"]
+"""HL7 v3 ObservationInterpretation."""
+FlagSource = Literal["rule", "model", "both"]
+Indicator = Literal["info", "warning", "critical"]
+BasisKind = Literal[
+    "interval", "critical", "qualitative", "interpretation", "disagreement", "delta", "trend", "taint", "preliminary", "model",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message key of ``cds_service/words`` and its parameters."""
+
+    key: str
+    params: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """One thing a flag rests on. ``interval`` is as printed ("3.5-5.1 mmol/L")."""
+
+    kind: BasisKind
+    said: Said
+    interval: str | None = None
+    interval_source: IntervalSource | None = None
+    citation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the rules say of ``panel.results[index]``.
+
+    ``code`` None means that the rules can't judge it: ``not_assessed`` then says why (the model may
+    still). ``floor`` means that the model can't clear it: outside the laboratory's own interval, past a
+    critical limit, or called abnormal by the laboratory.
+    """
+
+    index: int
+    code: Code | None
+    basis: tuple[Basis, ...] = ()
+    floor: bool = False
+    not_assessed: NotAssessed | None = None
+
+    @property
+    def abnormal(self) -> bool:
+        return self.code is not None and self.code != "N"
+
+    @property
+    def critical(self) -> bool:
+        return self.code in ("LL", "HH", "AA")
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """Several results that mean more together. ``indices`` point into ``panel.results``."""
+
+    id: str
+    title: Said
+    said: Said
+    severity: Indicator
+    indices: tuple[int, ...]
+    citation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """One Finding per panel result, in order, and the patterns."""
+
+    results: tuple[Finding, ...]
+    patterns: tuple[Pattern, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Which model answered."""
+
+    name: str
+    version: str
+    adapter: str | None = None
+    prompt_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """The verdict on one result."""
+
+    subject: PanelResult
+    code: Code
+    source: FlagSource
+    basis: tuple[Basis, ...]
+    probability: float | None = None
+
+    @property
+    def abnormal(self) -> bool:
+        return self.code != "N"
+
+    @property
+    def critical(self) -> bool:
+        return self.code in ("LL", "HH", "AA")
+
+    @property
+    def interval(self) -> Interval | None:
+        return self.subject.interval
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All that is said of one panel: flags in input order, what was not assessed, patterns.
+    ``flags`` indices differ from ``panel.results`` where results were not assessed; ``Pattern.indices`` are
+    rewritten to point into ``flags``. ``degraded`` is the reason why the model did not take part."""
+
+    flags: tuple[Flag, ...]
+    not_assessed: tuple[NotAssessed, ...]
+    patterns: tuple[Pattern, ...] = ()
+    degraded: str | None = None
+    model: ModelInfo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    label: str
+    url: str
+    type: Literal["absolute", "smart"] = "absolute"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """A FHIR action that a clinician must accept. ``resource`` is FHIR R4 JSON."""
+
+    type: Literal["create", "update", "delete"]
+    description: str
+    resource: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    label: str
+    uuid: str
+    actions: tuple[Action, ...] = ()
+    is_recommended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideReason:
+    code: str
+    display: str
+    system: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A CDS Hooks card. ``flags`` are indices into ``Verdict.flags``: what the card is about."""
+
+    uuid: str
+    summary: str
+    detail: str
+    indicator: Indicator
+    source_label: str
+    source_url: str | None = None
+    suggestions: tuple[Suggestion, ...] = ()
+    override_reasons: tuple[OverrideReason, ...] = ()
+    links: tuple[Link, ...] = ()
+    flags: tuple[int, ...] = ()
+    pattern: str | None = None

@@ -1,0 +1,51 @@
+"""The one place where LabCue's errors become gRPC, HTTP and FHIR.
+
+``TABLE`` maps each stable code to a gRPC status name, an HTTP status and an OperationOutcome issue type
+(http://hl7.org/fhir/issue-type).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fhir_adapter import errors
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """``grpc`` is the name of a grpc.StatusCode, ``http`` a status, ``issue`` an OperationOutcome issue type."""
+
+    grpc: str
+    http: int
+    issue: str
+
+
+TABLE: dict[type[errors.LabCueError], Mapping] = {
+    errors.InvalidInput: Mapping("INVALID_ARGUMENT", 400, "invalid"),
+    errors.NotJson: Mapping("INVALID_ARGUMENT", 400, "structure"),
+    errors.UnsupportedResource: Mapping("INVALID_ARGUMENT", 400, "not-supported"),
+    errors.InvalidResource: Mapping("INVALID_ARGUMENT", 400, "invalid"),
+    errors.NoObservations: Mapping("INVALID_ARGUMENT", 400, "required"),
+    errors.MultiplePatients: Mapping("INVALID_ARGUMENT", 400, "business-rule"),
+    errors.LimitExceeded: Mapping("INVALID_ARGUMENT", 413, "too-costly"),
+    errors.RequestIdReused: Mapping("INVALID_ARGUMENT", 409, "duplicate"),
+    errors.FeedbackError: Mapping("INVALID_ARGUMENT", 400, "invalid"),
+    errors.Overloaded: Mapping("RESOURCE_EXHAUSTED", 429, "throttled"),
+    errors.DeadlineTooShort: Mapping("DEADLINE_EXCEEDED", 504, "timeout"),
+    errors.Cancelled: Mapping("CANCELLED", 499, "transient"),
+    errors.Draining: Mapping("UNAVAILABLE", 503, "transient"),
+    errors.EngineError: Mapping("UNAVAILABLE", 503, "transient"),
+    errors.EngineNotLoaded: Mapping("UNAVAILABLE", 503, "transient"),
+    errors.ConfigError: Mapping("FAILED_PRECONDITION", 500, "processing"),
+    errors.CatalogError: Mapping("FAILED_PRECONDITION", 500, "processing"),
+    errors.InternalError: Mapping("INTERNAL", 500, "exception"),
+    errors.LabCueError: Mapping("INTERNAL", 500, "exception"),
+}
+
+
+def mapping(error: errors.LabCueError) -> Mapping:
+    """The mapping of ``error``'s class, or of its nearest mapped ancestor."""
+    for kind in type(error).__mro__:
+        if kind in TABLE:
+            return TABLE[kind]
+    return TABLE[errors.LabCueError]

@@ -1,0 +1,1 @@
+"""The model behind one Engine protocol. torch is imported here, late, and nowhere else at serving time."""

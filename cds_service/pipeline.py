@@ -1,0 +1,190 @@
+"""The way of one request, top to bottom."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from cds_service import cards, policy
+from cds_service.clinical.assess import assess
+from cds_service.config import Settings
+from cds_service.domain import Card, Verdict
+from cds_service.inference.engine import Engine, SlotScores
+from fhir_adapter.catalog import Catalog
+from fhir_adapter.errors import DeadlineTooShort, EngineError, EngineNotLoaded
+from fhir_adapter.model import Intake, Panel
+from fhir_adapter.normalize import normalize
+from fhir_adapter.prompt import render
+from fhir_adapter.read import Limits, read
+
+STEPS = ("read", "normalize", "assess", "score", "decide", "compose")
+
+
+class Observe(Protocol):
+    """Opens a span around a step; telemetry passes one in."""
+
+    def __call__(self, step: str) -> AbstractContextManager[object]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a caller brings along: its deadline (``time.monotonic``), whether it is gone, who watches the steps."""
+
+    deadline: float | None = None
+    cancelled: Callable[[], bool] = lambda: False
+    observe: Observe = lambda step: nullcontext()
+
+    def check(self) -> None:
+        """Raises Cancelled or DeadlineTooShort where going on is useless."""
+        from fhir_adapter.errors import Cancelled
+
+        if self.cancelled():
+            raise Cancelled
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            raise DeadlineTooShort
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The answer to one bundle. ``timings`` maps each of STEPS and "total" to milliseconds."""
+
+    verdict: Verdict
+    cards: tuple[Card, ...]
+    language: str
+    observations: int
+    catalog_version: str
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """An Evaluation with everything between, for `labcue explain`."""
+
+    intake: Intake
+    panel: Panel
+    prompt: str
+    scores: tuple[SlotScores, ...] | None
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """Settings, catalog and engine, ready to judge. Safe to use from several threads.
+
+    ``degraded`` is why there is no engine although one is wanted; None with ``engine=none``.
+    """
+
+    settings: Settings
+    catalog: Catalog
+    engine: Engine | None = None
+    degraded: str | None = None
+
+    def evaluate(self, bundle: bytes, *, language: str | None = None, work: Work | None = None) -> Evaluation:
+        """Judges one bundle.
+
+        Raises:
+            InvalidInput: the bundle can't be read.
+            DeadlineTooShort, Cancelled: from ``work``.
+        """
+        return self.trace(bundle, language=language, work=work).evaluation
+
+    def trace(self, bundle: bytes, *, language: str | None = None, work: Work | None = None) -> Trace:
+        """As :meth:`evaluate`, keeping what lies between."""
+        work = work or Work()
+        said = choose_language(language, self.settings.language)
+        clock = _Clock(work)
+        limits = Limits(
+            max_bytes=self.settings.max_bundle_bytes,
+            max_observations=self.settings.max_observations,
+            max_depth=self.settings.max_depth,
+        )
+        with clock.step("read"):
+            intake = read(bundle, limits=limits, validation=self.settings.validation)
+        with clock.step("normalize"):
+            panel = normalize(intake, self.catalog)
+        with clock.step("assess"):
+            found = assess(panel)
+        with clock.step("score"):
+            prompt = render(panel) if self.engine is not None else None
+            scores, degraded = self._score(prompt)
+        with clock.step("decide"):
+            verdict = policy.decide(
+                panel,
+                found,
+                scores,
+                threshold=self._threshold(),
+                model=self.engine.info if self.engine is not None and scores is not None else None,
+                degraded=degraded,
+            )
+        with clock.step("compose"):
+            composed = cards.compose(verdict, language=said)
+        evaluation = Evaluation(
+            verdict=verdict,
+            cards=composed,
+            language=said,
+            observations=intake.observations,
+            catalog_version=self.catalog.version,
+            timings=clock.finish(),
+        )
+        return Trace(intake, panel, (prompt or render(panel)).text if prompt else "", scores, evaluation)
+
+    def _threshold(self) -> float:
+        if self.settings.threshold is not None:
+            return self.settings.threshold
+        return self.engine.threshold if self.engine is not None else 0.5
+
+    def _score(self, prompt: object) -> tuple[tuple[SlotScores, ...] | None, str | None]:
+        """The model's scores, or why there are none: a model that fails degrades the answer, it never ends it."""
+        from fhir_adapter.prompt import Prompt
+
+        if self.engine is None or not isinstance(prompt, Prompt):
+            return None, self.degraded
+        if not prompt.slots:
+            return (), None
+        try:
+            return self.engine.score([prompt])[0], None
+        except EngineNotLoaded as error:
+            return None, str(error)
+        except EngineError as error:
+            return None, str(error)
+
+
+def choose_language(wanted: str | None, default: str) -> str:
+    """The language of the cards: the base of what was asked for ("fr-CA" is "fr") if it is there, else the default."""
+    base = (wanted or default).replace("_", "-").split("-")[0].lower()
+    return base if base in ("en", "fr") else default
+
+
+class _Clock:
+    """Times the steps, opens their spans and looks at the deadline between them."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._start = time.perf_counter()
+        self._spent: dict[str, float] = {}
+
+    def step(self, name: str) -> AbstractContextManager[object]:
+        return _Step(self, name)
+
+    def finish(self) -> Mapping[str, float]:
+        self._spent["total"] = (time.perf_counter() - self._start) * 1e3
+        return self._spent
+
+
+class _Step(AbstractContextManager[object]):
+    def __init__(self, clock: _Clock, name: str) -> None:
+        self._clock, self._name = clock, name
+
+    def __enter__(self) -> object:
+        self._clock._work.check()
+        self._span = self._clock._work.observe(self._name)
+        self._span.__enter__()
+        self._began = time.perf_counter()
+        return self
+
+    def __exit__(self, *exc: object) -> bool | None:
+        self._clock._spent[self._name] = (time.perf_counter() - self._began) * 1e3
+        return self._span.__exit__(*exc)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""The gRPC door: thin, wire to domain and back, nothing clinical."""

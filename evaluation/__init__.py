@@ -1,0 +1,1 @@
+"""Measures, benchmarks and reports of what is served."""

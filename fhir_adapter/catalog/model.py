@@ -1,0 +1,97 @@
+"""What the catalog knows of an analyte. Numbers are in the analyte's canonical unit, ages in years."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fhir_adapter.model import Coding, Sex
+
+
+@dataclass(frozen=True, slots=True)
+class UsualInterval:
+    """A usual interval for a group of people. ``sex`` None: both. Ages: ``age_min`` <= age < ``age_max``;
+    ``pregnant`` True: only in pregnancy."""
+
+    low: float | None
+    high: float | None
+    source: str
+    sex: Sex | None = None
+    age_min: float = 0.0
+    age_max: float = 200.0
+    pregnant: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CriticalLimit:
+    """Below ``low`` or above ``high``: the laboratory would phone."""
+
+    low: float | None
+    high: float | None
+    source: str
+    age_min: float = 0.0
+    age_max: float = 200.0
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """A conversion that needs more than a unit: canonical = ``factor`` x number + ``offset`` (HbA1c % to mmol/mol)."""
+
+    unit: str
+    factor: float
+    offset: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Analyte:
+    """One analyte in one specimen."""
+
+    id: str
+    names: Mapping[str, str]
+    specimen: str
+    loinc: tuple[str, ...]
+    unit: str | None
+    aliases: tuple[str, ...] = ()
+    molar_mass: float | None = None
+    """g/mol, only where converting between mass and substance is meaningful."""
+    valence: int | None = None
+    """Charge number, for mEq/L."""
+    conversions: tuple[Linear, ...] = ()
+    intervals: tuple[UsualInterval, ...] = ()
+    critical: tuple[CriticalLimit, ...] = ()
+    implausible_low: float | None = None
+    implausible_high: float | None = None
+    abnormal_answers: frozenset[str] = field(default_factory=frozenset)
+    normal_answers: frozenset[str] = field(default_factory=frozenset)
+    qualitative_source: str | None = None
+    descriptive: bool = False
+    """Neither normal nor abnormal (specimen type, urine colour): never judged."""
+
+    def name(self, language: str = "en") -> str:
+        """Display name; English where the language has none."""
+        return self.names.get(language) or self.names["en"]
+
+    def interval_for(self, *, sex: Sex | None, age_years: float | None, pregnant: bool | None) -> UsualInterval | None:
+        """The most specific usual interval that fits, or None. An unknown sex takes the interval for both, else the
+        union (widest) of the two sexes'; an unknown age takes the adult one; pregnancy only where it is known."""
+        raise NotImplementedError
+
+    def critical_for(self, *, age_years: float | None) -> CriticalLimit | None:
+        """The critical limit for that age (adult where unknown), or None."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All analytes, with what is needed to recognise them."""
+
+    version: str
+    analytes: Mapping[str, Analyte]
+    by_loinc: Mapping[str, Analyte]
+    by_name: Mapping[str, Analyte]
+
+    def find(self, codings: tuple[Coding, ...], name: str | None, *, unit: str | None = None, specimen: str | None = None) -> Analyte | None:
+        """LOINC first; without a known one, the name (code.text, displays) against names and aliases, folded for case,
+        accents and punctuation, and only where the specimen does not contradict. None if unknown."""
+        raise NotImplementedError

@@ -1,0 +1,231 @@
+"""The domain: what a laboratory result is, once it has left FHIR.
+
+Everything here is frozen, typed and free of FHIR's JSON shapes. The reader (``fhir_adapter.read``)
+makes an :class:`Intake`; ``fhir_adapter.normalize`` turns that into a :class:`Panel`. Numbers are
+kept in the unit that the laboratory reported; ``PanelResult.canonical`` holds the same number in
+the analyte's canonical unit where the conversion is known, never guessed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from fhir_adapter.catalog import Analyte
+
+Comparator = Literal["<", "<=", ">", ">="]
+Sex = Literal["female", "male"]
+IntervalSource = Literal["lab", "site", "usual"]
+"""Where an interval comes from: the laboratory that sent the result, the site's own table, the
+catalog's usual one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """A FHIR Coding: ``system`` URI, ``code`` and ``display``; any may be missing."""
+
+    system: str | None = None
+    code: str | None = None
+    display: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A number with its unit as the laboratory wrote it.
+
+    ``unit`` is what to convert by (the UCUM ``code`` where the system says UCUM, else the human
+    ``unit``), ``shown_unit`` what to print. ``text`` is the number as sent ("4.10"), so that a
+    card repeats the laboratory's own digits.
+    """
+
+    number: float
+    unit: str | None = None
+    comparator: Comparator | None = None
+    text: str = ""
+    shown_unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A value that is itself a range ("11-20", valueRange): the truth lies between the two.
+    ``None`` on one side means open."""
+
+    low: float | None
+    high: float | None
+    unit: str | None = None
+    text: str = ""
+    shown_unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Titre:
+    """A dilution ("1:160", valueRatio): ``numerator``:``denominator``."""
+
+    numerator: float
+    denominator: float
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A result in words or codes ("1+", "TRACE", "Detected"): ``text`` as sent, plus codings."""
+
+    text: str
+    codings: tuple[Coding, ...] = ()
+
+
+Value = Quantity | Span | Titre | Answer
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceRange:
+    """One ``Observation.referenceRange`` as sent. Ages are in years. ``type_codes`` are the codes of
+    ``type`` ("normal", "critical", "treatment", ...), ``applies_to`` the codings of ``appliesTo``."""
+
+    low: Quantity | None = None
+    high: Quantity | None = None
+    text: str | None = None
+    type_codes: tuple[str, ...] = ()
+    applies_to: tuple[Coding, ...] = ()
+    age_low: float | None = None
+    age_high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One Observation, or one component of one, that carries a value to be judged.
+
+    ``path`` is its FHIRPath in the input ("Bundle.entry[3].resource.component[0]");
+    ``observation`` the reference an EHR knows it by ("Observation/<id>", else the entry's fullUrl,
+    else the path). ``interpretation`` holds the laboratory's own codes (HL7 v3
+    ObservationInterpretation or v2-0078, upper case).
+    """
+
+    path: str
+    observation: str
+    codings: tuple[Coding, ...]
+    name: str | None
+    value: Value
+    status: str = "final"
+    subject: str | None = None
+    effective: datetime | None = None
+    issued: datetime | None = None
+    ranges: tuple[ReferenceRange, ...] = ()
+    interpretation: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    specimen: str | None = None
+    method: str | None = None
+    comments: tuple[str, ...] = ()
+
+    @property
+    def loinc(self) -> str | None:
+        """The first LOINC code of ``codings``, or None."""
+        for coding in self.codings:
+            if coding.system == "http://loinc.org" and coding.code:
+                return coding.code
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class NotAssessed:
+    """What came in and was not judged, and why. ``code`` is one of
+    :data:`fhir_adapter.errors.NOT_ASSESSED_CODES`; ``reason`` is a fixed sentence that never
+    repeats a value of the patient's."""
+
+    path: str
+    code: str
+    observation: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """Who the results are about. ``reference`` is used to hold results apart, never printed."""
+
+    reference: str | None = None
+    sex: Sex | None = None
+    birth_date: date | None = None
+    pregnant: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """What was read: results to judge, in input order, and what can't be judged."""
+
+    patient: Patient
+    results: tuple[Result, ...]
+    not_assessed: tuple[NotAssessed, ...]
+    observations: int
+    """How many Observations (groups included) and components came in; every one of them ends in one flag
+    or one not-assessed entry. Exact repeats are counted once."""
+    resource_type: str = "Bundle"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A reference interval in the unit of the result it is used for.
+
+    ``text`` is how to print it ("3.5-5.1", "< 200"); ``citation`` names where a usual interval
+    comes from. A missing side is open.
+    """
+
+    low: float | None
+    high: float | None
+    unit: str | None
+    source: IntervalSource
+    low_inclusive: bool = True
+    high_inclusive: bool = True
+    text: str = ""
+    citation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """An earlier result of the same analyte in the same unit as the newer one."""
+
+    observation: str
+    number: float
+    effective: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PanelResult:
+    """A result with all that is needed to judge it.
+
+    ``number`` is the value in the reported unit (None for words); ``interval`` and ``critical``
+    are in that same unit. ``position`` is the signed position of the value in its interval: -1 at the low
+    limit, +1 at the high one, 0 in the middle, beyond ±1 outside (one-sided intervals: +1 at a lone
+    high limit and 0 at zero; -1 at a lone low limit and 0 at twice it). ``expected`` holds the answers that the
+    laboratory's interval text calls normal ("negative"), lower case. ``problem`` says why no number could be compared
+    (a NotAssessed code) where there is one; a result with a problem and no other evidence is not assessed.
+    """
+
+    result: Result
+    analyte: Analyte | None = None
+    display: str = ""
+    number: float | None = None
+    unit: str | None = None
+    canonical: float | None = None
+    interval: Interval | None = None
+    critical: Interval | None = None
+    position: float | None = None
+    expected: tuple[str, ...] = ()
+    implausible: bool = False
+    age_years: float | None = None
+    priors: tuple[Prior, ...] = ()
+    """Newest first; only results of the same analyte, comparable unit and earlier time."""
+    newest: bool = True
+    """False where a newer result of the same analyte stands in the same panel."""
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """All results of one patient that came together, in input order."""
+
+    patient: Patient
+    results: tuple[PanelResult, ...]
+    not_assessed: tuple[NotAssessed, ...]
+    observations: int

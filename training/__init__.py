@@ -1,0 +1,1 @@
+"""From laboratory data to trained weights. Nothing at serving time imports this package."""
