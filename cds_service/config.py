@@ -36,16 +36,23 @@ class Settings(BaseSettings):
     max_observations: int = Field(2000, ge=1, description="Most Observations and components in one bundle.")
     max_depth: int = Field(64, ge=8, le=512, description="Deepest nesting of JSON in a bundle.")
     validation: Literal["fast", "strict"] = Field(
-        "fast", description="fast reads the elements that matter; strict also validates in full with fhir.resources (R4B)."
+        "fast",
+        description="fast reads the elements that matter; strict also validates in full with fhir.resources (R4B).",
     )
 
     max_concurrency: int = Field(2, ge=1, description="Evaluations that run at the same time.")
     max_queue: int = Field(64, ge=0, description="Evaluations that may wait; one more is refused.")
-    default_deadline_s: float = Field(10.0, gt=0, description="Deadline of a call that brings none; also the longest granted.")
+    default_deadline_s: float = Field(
+        10.0, gt=0, description="Deadline of a call that brings none; also the longest granted."
+    )
     min_deadline_s: float = Field(0.005, ge=0, description="A call with less time left than this is refused at once.")
     drain_grace_s: float = Field(10.0, ge=0, description="How long running calls may go on after SIGTERM.")
-    drain_pause_s: float = Field(0.0, ge=0, description="Pause between NOT_SERVING and refusing calls, for load balancers.")
-    idempotency_entries: int = Field(1024, ge=0, description="Answers kept for repeats of a request id; 0 turns it off.")
+    drain_pause_s: float = Field(
+        0.0, ge=0, description="Pause between NOT_SERVING and refusing calls, for load balancers."
+    )
+    idempotency_entries: int = Field(
+        1024, ge=0, description="Answers kept for repeats of a request id; 0 turns it off."
+    )
     idempotency_ttl_s: float = Field(300.0, gt=0, description="How long such an answer is kept.")
 
     engine: Literal["auto", "none", "mistral", "fake"] = Field(
@@ -60,12 +67,16 @@ class Settings(BaseSettings):
     )
 
     language: Literal["en", "fr"] = Field("en", description="Language of the cards where the request names none.")
-    feedback_path: Path | None = Field(None, description="SQLite file for feedback; default: kept in memory and lost at stop.")
+    feedback_path: Path | None = Field(
+        None, description="SQLite file for feedback; default: kept in memory and lost at stop."
+    )
 
     telemetry: Literal["off", "console", "otlp"] = Field("off", description="Where traces and metrics go.")
     otlp_endpoint: str = Field("http://127.0.0.1:4317", description="OTLP gRPC endpoint.")
     otlp_insecure: bool = Field(False, description="Send OTLP without TLS (implied by an http:// endpoint).")
-    trace_ratio: float = Field(1.0, ge=0, le=1, description="Share of traces kept, where the caller brings no decision.")
+    trace_ratio: float = Field(
+        1.0, ge=0, le=1, description="Share of traces kept, where the caller brings no decision."
+    )
     metric_interval_s: float = Field(30.0, gt=0, description="How often metrics are exported.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Level of the log on stderr.")
 
@@ -113,7 +124,8 @@ def load(file: Path | None = None, **overrides: Any) -> Settings:
         return (Settings if file is None else FromFile)(**given)
     except ValidationError as error:
         faults = tuple(
-            Violation(".".join(str(part) for part in fault["loc"]) or "settings", fault["msg"]) for fault in error.errors()
+            Violation(".".join(str(part) for part in fault["loc"]) or "settings", fault["msg"])
+            for fault in error.errors()
         )
         raise ConfigError(violations=faults) from None
     except ValueError as error:  # a TOML file that isn't one

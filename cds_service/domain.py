@@ -17,7 +17,16 @@ Code = Literal["N", "L", "H", "LL", "HH", "A", "AA"]
 FlagSource = Literal["rule", "model", "both"]
 Indicator = Literal["info", "warning", "critical"]
 BasisKind = Literal[
-    "interval", "critical", "qualitative", "interpretation", "disagreement", "delta", "trend", "taint", "preliminary", "model",
+    "interval",
+    "critical",
+    "qualitative",
+    "interpretation",
+    "disagreement",
+    "delta",
+    "trend",
+    "taint",
+    "preliminary",
+    "model",
 ]
 
 

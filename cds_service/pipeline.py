@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from fhir_adapter.read import Limits, read
 
 from cds_service import cards, policy
 from cds_service.clinical.assess import assess
@@ -14,11 +17,12 @@ from cds_service.config import Settings
 from cds_service.domain import Card, Verdict
 from cds_service.inference.engine import Engine, SlotScores
 from fhir_adapter.catalog import Catalog
-from fhir_adapter.errors import DeadlineTooShort, EngineError, EngineNotLoaded
+from fhir_adapter.errors import Cancelled, DeadlineTooShort, EngineError
 from fhir_adapter.model import Intake, Panel
 from fhir_adapter.normalize import normalize
-from fhir_adapter.prompt import render
-from fhir_adapter.read import Limits, read
+from fhir_adapter.prompt import Prompt, render
+
+log = logging.getLogger(__name__)
 
 STEPS = ("read", "normalize", "assess", "score", "decide", "compose")
 
@@ -39,8 +43,6 @@ class Work:
 
     def check(self) -> None:
         """Raises Cancelled or DeadlineTooShort where going on is useless."""
-        from fhir_adapter.errors import Cancelled
-
         if self.cancelled():
             raise Cancelled
         if self.deadline is not None and time.monotonic() >= self.deadline:
@@ -65,7 +67,8 @@ class Trace:
 
     intake: Intake
     panel: Panel
-    prompt: str
+    prompt: str | None
+    """What the model was shown; None where there is no model."""
     scores: tuple[SlotScores, ...] | None
     evaluation: Evaluation
 
@@ -129,27 +132,26 @@ class Pipeline:
             catalog_version=self.catalog.version,
             timings=clock.finish(),
         )
-        return Trace(intake, panel, (prompt or render(panel)).text if prompt else "", scores, evaluation)
+        return Trace(intake, panel, prompt.text if prompt is not None else None, scores, evaluation)
 
     def _threshold(self) -> float:
         if self.settings.threshold is not None:
             return self.settings.threshold
         return self.engine.threshold if self.engine is not None else 0.5
 
-    def _score(self, prompt: object) -> tuple[tuple[SlotScores, ...] | None, str | None]:
+    def _score(self, prompt: Prompt | None) -> tuple[tuple[SlotScores, ...] | None, str | None]:
         """The model's scores, or why there are none: a model that fails degrades the answer, it never ends it."""
-        from fhir_adapter.prompt import Prompt
-
-        if self.engine is None or not isinstance(prompt, Prompt):
+        if self.engine is None or prompt is None:
             return None, self.degraded
         if not prompt.slots:
             return (), None
         try:
             return self.engine.score([prompt])[0], None
-        except EngineNotLoaded as error:
-            return None, str(error)
         except EngineError as error:
             return None, str(error)
+        except Exception as error:  # whatever a model does, the rules still answer
+            log.error("engine failed: %s", type(error).__name__)
+            return None, EngineError.message
 
 
 def choose_language(wanted: str | None, default: str) -> str:

@@ -45,6 +45,8 @@ class Quantity:
     comparator: Comparator | None = None
     text: str = ""
     shown_unit: str | None = None
+    from_text: bool = False
+    """True where the number stood in a string (valueString), which has no place for a unit of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Span:
     unit: str | None = None
     text: str = ""
     shown_unit: str | None = None
+    from_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,296 @@
+"""From what was read to what can be judged: analyte, unit, interval, critical limits, age, priors.
+
+Nothing is guessed: a unit that isn't known or can't be converted leaves the interval out, and ``problem`` says so.
+The laboratory's own interval comes first; it needs no catalog where value and interval share one unit string.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, datetime
+
+from fhir_adapter import intervals, units
+from fhir_adapter.catalog import Analyte, Catalog
+from fhir_adapter.intervals import Bounds
+from fhir_adapter.model import Intake, Interval, Panel, PanelResult, Patient, Prior, Quantity, Result, Span
+
+MAX_PRIORS = 8
+"""Priors kept per result: enough for a trend, and the work stays linear."""
+DAYS_A_YEAR = 365.2425
+
+
+def normalize(intake: Intake, catalog: Catalog) -> Panel:
+    """Places each result: one PanelResult per Result, in order."""
+    placed = [_place(result, intake.patient, catalog) for result in intake.results]
+    return Panel(intake.patient, _with_priors(placed), intake.not_assessed, intake.observations)
+
+
+def _place(result: Result, patient: Patient, catalog: Catalog) -> PanelResult:
+    value = result.value
+    measured = value if isinstance(value, Quantity | Span) else None
+    unit = measured.unit if measured is not None else None
+    analyte = catalog.find(result.codings, result.name, unit=unit, specimen=result.specimen)
+    age = age_years(patient.birth_date, result.effective or result.issued)
+    display = _display(result, analyte)
+    normal = intervals.choose(result.ranges, "normal", patient, age) or intervals.choose(
+        result.ranges, "target", patient, age
+    )
+    read = [found for found in (intervals.bounds(reference) for reference in normal) if found is not None]
+    expected = tuple(answer for found in read if isinstance(found, tuple) for answer in found)
+    if measured is None:
+        return PanelResult(result, analyte=analyte, display=display, expected=expected, age_years=age)
+
+    problem: str | None = None
+    own = [found for found in read if isinstance(found, Bounds)]
+    if unit is None and measured.from_text:
+        # A string has no place for a unit: the laboratory prints it on the line of its own interval, in that unit.
+        unit = next((found.unit for found in own if found.unit), None)
+    interval, problem = _lab_interval(own, unit, analyte)
+    scale = _scale(unit, analyte)
+    if interval is None and analyte is not None and analyte.intervals:
+        if scale is None:
+            problem = problem or ("unit-unknown" if units.normalize_unit(unit) is None else "unit-mismatch")
+        else:
+            interval = _usual_interval(analyte, scale, unit, patient, age)
+            problem = None if interval is not None else problem
+    critical = _lab_critical(result, patient, age, unit, analyte, interval)
+    if critical is None and analyte is not None and scale is not None:
+        critical = _usual_critical(analyte, scale, unit, age)
+
+    number = measured.number if isinstance(measured, Quantity) else None
+    canonical = None if number is None or scale is None else number * scale[0] + scale[1]
+    return PanelResult(
+        result,
+        analyte=analyte,
+        display=display,
+        number=number,
+        unit=unit,
+        canonical=canonical,
+        interval=interval,
+        critical=critical,
+        position=None
+        if number is None or interval is None
+        else intervals.position(number, interval.low, interval.high),
+        expected=expected,
+        implausible=_implausible(analyte, canonical),
+        age_years=age,
+        problem=problem,
+    )
+
+
+def age_years(birth: date | None, at: datetime | None) -> float | None:
+    """Age at a time in years, or None where either isn't known or the time lies before birth."""
+    if birth is None or at is None:
+        return None
+    days = (at.date() - birth).days
+    return days / DAYS_A_YEAR if days >= 0 else None
+
+
+def _display(result: Result, analyte: Analyte | None) -> str:
+    if analyte is not None:
+        return analyte.name()
+    if result.name:
+        return result.name
+    for coding in result.codings:
+        if coding.display or coding.code:
+            return coding.display or coding.code or ""
+    return "Unnamed result"
+
+
+def same_unit(one: str | None, other: str | None) -> bool:
+    """Whether two unit strings are the same unit: equal as written, or the same UCUM code. Both missing counts as the same."""
+    if one == other:
+        return True
+    if not one or not other:
+        return not one and not other
+    known = units.normalize_unit(one)
+    return known is not None and known == units.normalize_unit(other)
+
+
+def _scale(unit: str | None, analyte: Analyte | None) -> tuple[float, float] | None:
+    """(factor, offset) from the reported unit into the analyte's canonical one; None where it isn't known."""
+    if analyte is None or analyte.unit is None:
+        return None
+    if not unit:
+        return (1.0, 0.0) if analyte.unit in ("1", "[pH]") else None
+    factor = units.factor(unit, analyte.unit, molar_mass=analyte.molar_mass, valence=analyte.valence)
+    if factor is not None:
+        return factor, 0.0
+    known = units.normalize_unit(unit)
+    for conversion in analyte.conversions:
+        if known is not None and known == units.normalize_unit(conversion.unit):
+            return conversion.factor, conversion.offset
+    return None
+
+
+def _into(bound: Bounds, unit: str | None, analyte: Analyte | None) -> Bounds | None:
+    """A laboratory's interval in the unit of its value; None where that takes a guess. An interval without a unit is in the
+    unit of the value: FHIR lets a laboratory leave it out."""
+    if bound.unit is None or same_unit(bound.unit, unit):
+        return bound
+    if not unit:
+        return None
+    molar_mass, valence = (analyte.molar_mass, analyte.valence) if analyte is not None else (None, None)
+    factor = units.factor(bound.unit, unit, molar_mass=molar_mass, valence=valence)
+    offset = 0.0
+    if factor is None:
+        there, back = _scale(bound.unit, analyte), _scale(unit, analyte)
+        if there is None or back is None or not back[0]:
+            return None
+        factor, offset = there[0] / back[0], (there[1] - back[1]) / back[0]
+    low = None if bound.low is None else bound.low * factor + offset
+    high = None if bound.high is None else bound.high * factor + offset
+    text = intervals.show(_figures(low), _figures(high), bound.high_inclusive, bound.low_inclusive)
+    return replace(bound, low=low, high=high, unit=unit, text=text)
+
+
+def _figures(number: float | None) -> str | None:
+    return None if number is None else f"{number:.4g}"
+
+
+def _lab_interval(
+    own: Sequence[Bounds], unit: str | None, analyte: Analyte | None
+) -> tuple[Interval | None, str | None]:
+    converted = [bound for bound in (_into(bound, unit, analyte) for bound in own) if bound is not None]
+    if not converted:
+        if not own:
+            return None, None
+        return None, "unit-unknown" if not unit else "unit-mismatch"
+    bound = intervals.hull(converted)
+    if bound.low is None and bound.high is None:
+        return None, None
+    return (
+        Interval(
+            bound.low,
+            bound.high,
+            unit,
+            "lab",
+            low_inclusive=bound.low_inclusive,
+            high_inclusive=bound.high_inclusive,
+            text=bound.text,
+        ),
+        None,
+    )
+
+
+def _lab_critical(
+    result: Result,
+    patient: Patient,
+    age: float | None,
+    unit: str | None,
+    analyte: Analyte | None,
+    normal: Interval | None,
+) -> Interval | None:
+    """The laboratory's own critical limits.
+
+    Laboratories send them as limits (low 2.5, high 6.2) or as zones ("critical from 6.2"): a number on or above the high end
+    of the normal interval is the high limit, one on or below its low end the low limit. Without a normal interval a
+    number is the limit that its element's name says.
+    """
+    lows: list[float] = []
+    highs: list[float] = []
+    for reference in intervals.choose(result.ranges, "critical", patient, age):
+        bound = intervals.bounds(reference)
+        if not isinstance(bound, Bounds) or (bound := _into(bound, unit, analyte)) is None:
+            continue
+        for number, named in ((bound.low, lows), (bound.high, highs)):
+            if number is None:
+                continue
+            if normal is not None and normal.high is not None and number >= normal.high:
+                highs.append(number)
+            elif normal is not None and normal.low is not None and number <= normal.low:
+                lows.append(number)
+            else:
+                named.append(number)
+    if not lows and not highs:
+        return None
+    low, high = max(lows, default=None), min(highs, default=None)
+    return Interval(low, high, unit, "lab", text=intervals.show(_figures(low), _figures(high)))
+
+
+def _usual_interval(
+    analyte: Analyte, scale: tuple[float, float], unit: str | None, patient: Patient, age: float | None
+) -> Interval | None:
+    usual = analyte.interval_for(sex=patient.sex, age_years=age, pregnant=patient.pregnant)
+    if usual is None:
+        return None
+    low, high = _back(usual.low, scale), _back(usual.high, scale)
+    return Interval(low, high, unit, "usual", text=intervals.show(_figures(low), _figures(high)), citation=usual.source)
+
+
+def _usual_critical(
+    analyte: Analyte, scale: tuple[float, float], unit: str | None, age: float | None
+) -> Interval | None:
+    limit = analyte.critical_for(age_years=age)
+    if limit is None:
+        return None
+    low, high = _back(limit.low, scale), _back(limit.high, scale)
+    return Interval(low, high, unit, "usual", text=intervals.show(_figures(low), _figures(high)), citation=limit.source)
+
+
+def _back(number: float | None, scale: tuple[float, float]) -> float | None:
+    """A canonical limit in the reported unit. Rounded to 10 figures so that 3.5 stays 3.5."""
+    return None if number is None else float(f"{(number - scale[1]) / scale[0]:.10g}")
+
+
+def _implausible(analyte: Analyte | None, canonical: float | None) -> bool:
+    if analyte is None or canonical is None:
+        return False
+    low, high = analyte.implausible_low, analyte.implausible_high
+    return (low is not None and canonical < low) or (high is not None and canonical > high)
+
+
+def _key(placed: PanelResult) -> str | None:
+    """What makes two results the same test: the analyte, else the LOINC code, else the name."""
+    if placed.analyte is not None:
+        return placed.analyte.id
+    return placed.result.loinc or (placed.result.name.casefold() if placed.result.name else None)
+
+
+def _with_priors(placed: list[PanelResult]) -> tuple[PanelResult, ...]:
+    """Gives each number the earlier ones of the same test, and marks what a newer one has overtaken."""
+    groups: dict[str, list[int]] = {}
+    for index, one in enumerate(placed):
+        if one.result.effective is not None and (key := _key(one)) is not None:
+            groups.setdefault(key, []).append(index)
+    for members in groups.values():
+        if len(members) < 2:
+            continue
+        members.sort(key=lambda index: placed[index].result.effective or datetime.min)
+        last = placed[members[-1]].result.effective
+        for rank, index in enumerate(members):
+            one = placed[index]
+            priors = _priors(one, [placed[earlier] for earlier in members[max(0, rank - 2 * MAX_PRIORS) : rank]])
+            newest = one.result.effective == last
+            if priors or not newest:
+                placed[index] = replace(one, priors=priors, newest=newest)
+    return tuple(placed)
+
+
+def _priors(one: PanelResult, earlier: Sequence[PanelResult]) -> tuple[Prior, ...]:
+    found: list[Prior] = []
+    if one.number is None or one.result.effective is None:
+        return ()
+    for other in reversed(earlier):
+        when = other.result.effective
+        if when is None or when >= one.result.effective or other.number is None or other.implausible:
+            continue
+        if isinstance(other.result.value, Quantity) and other.result.value.comparator is not None:
+            continue
+        number = _comparable(other, one)
+        if number is not None:
+            found.append(Prior(other.result.observation, number, when))
+            if len(found) == MAX_PRIORS:
+                break
+    return tuple(found)
+
+
+def _comparable(other: PanelResult, one: PanelResult) -> float | None:
+    """The other's number in this one's unit; None where that isn't known."""
+    if other.number is None:
+        return None
+    if same_unit(other.unit, one.unit):
+        return other.number
+    scale = _scale(one.unit, one.analyte)
+    return _back(other.canonical, scale) if other.canonical is not None and scale is not None else None
