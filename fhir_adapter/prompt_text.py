@@ -17,8 +17,8 @@ ANSWER_LIMIT = 40
 
 _STRUCTURE = '=<>[]{}|;"\\`#'
 _TO_PLAIN = str.maketrans({"[": "(", "]": ")", "{": "(", "}": ")", "|": "/", ";": ",", '"': "'", "`": "'"})
-_DROPPED = re.compile(r"[<>](?!=?\s?\d)|(?<![<>])=|[\\#]")
-"""Signs that don't stand before a number ("<1:40", ">=5" stay), "=" unless part of such a sign."""
+_SIGNS = re.compile(r"([<>]=?(?=\s?\d))|[<>=\\#]")
+"""Comparison signs before a number ("<1:40", ">=5"), which stay, and all others, which go."""
 _SPACE = re.compile(r"\s+")
 _ARROWS = ((0x2190, 0x21FF), (0x2794, 0x27BE), (0x27F0, 0x27FF), (0x2900, 0x297F), (0x2B00, 0x2BFF), (0x1F800, 0x1F8FF))
 
@@ -29,7 +29,7 @@ def clean(text: str, limit: int) -> str:
     Letters, digits and signs of any script stay as written ("10³/µL"); look-alikes of structure characters go.
     """
     kept = "".join(map(_safe, text[: limit * 4]))
-    kept = _DROPPED.sub(" ", kept.translate(_TO_PLAIN))
+    kept = _SIGNS.sub(lambda sign: sign[1] or " ", kept.translate(_TO_PLAIN))
     kept = _SPACE.sub(" ", kept).strip()
     return kept if len(kept) <= limit else kept[: limit - 1].rstrip("<>=: ") + "…"
 
