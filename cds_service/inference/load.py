@@ -1,0 +1,34 @@
+"""From settings to an engine."""
+
+from __future__ import annotations
+
+from cds_service.config import Settings
+from cds_service.inference.engine import Engine
+from fhir_adapter.errors import ConfigError, EngineNotLoaded, Violation
+
+
+def load_engine(settings: Settings) -> tuple[Engine | None, str | None]:
+    """The engine that the settings ask for, and why there is none where one is wanted.
+
+    ``engine=none`` gives (None, None): rules by choice. ``auto`` without a ``model_path`` gives (None, "model not loaded").
+    A model that is named and can't be loaded is an error in every mode: a service must not start as something else
+    than what it was told to be. torch is imported only where a model is loaded.
+
+    Raises:
+        ConfigError: the model's folder, manifest, tokenizer or device don't hold.
+        EngineNotLoaded: the weights can't be loaded.
+    """
+    if settings.engine == "none":
+        return None, None
+    if settings.engine == "fake":
+        from cds_service.inference.fake import FakeEngine
+
+        return FakeEngine(), None
+    if settings.model_path is None:
+        if settings.engine == "auto":
+            return None, EngineNotLoaded.message
+        text = "engine=mistral needs model_path"
+        raise ConfigError(text, violations=(Violation("model_path", text),))
+    from cds_service.inference.mistral import load_mistral
+
+    return load_mistral(settings.model_path, settings.adapter_path, device=settings.device), None
