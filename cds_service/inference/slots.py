@@ -71,7 +71,9 @@ def label_ids(tokenizer: Tokenizer, label_tokens: Mapping[str, str] | None = Non
         seen.setdefault(token, label)
     if faults:
         text = "tokenizer.json: " + "; ".join(faults)
-        raise ConfigError(text, violations=tuple(Violation("model_path", f"tokenizer.json: {fault}") for fault in faults))
+        raise ConfigError(
+            text, violations=tuple(Violation("model_path", f"tokenizer.json: {fault}") for fault in faults)
+        )
     return tuple(found[label] for label in LABELS)
 
 

@@ -1,0 +1,161 @@
+"""Loads a Mistral, its tokenizer and a LoRA adapter from folders: local files, safetensors, no code of theirs."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from cds_service.inference.manifest import refuse
+from fhir_adapter.errors import ConfigError, EngineNotLoaded, Violation
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+def check_folder(folder: Path, config: str, weights: str, where: str) -> dict[str, Any]:
+    """``folder/config`` as a dict, once it is certain that weights matching the glob ``weights`` lie beside it.
+
+    Raises:
+        ConfigError: a file is missing or isn't a JSON object; weights in another format than safetensors don't count.
+    """
+    if not folder.is_dir():
+        raise refuse(folder, "is not a folder", where)
+    data = read_object(folder / config, where)
+    if not any(folder.glob(weights)):
+        raise refuse(folder, f"holds no {weights}; other formats than safetensors are not loaded", where)
+    return data
+
+
+def read_object(file: Path, where: str) -> dict[str, Any]:
+    """A JSON object from a file; ConfigError where it isn't one."""
+    try:
+        data = orjson.loads(file.read_bytes())
+    except OSError:
+        raise refuse(file, "can't be read", where) from None
+    except orjson.JSONDecodeError:
+        raise refuse(file, "is not JSON", where) from None
+    if not isinstance(data, dict):
+        raise refuse(file, "is not a JSON object", where)
+    return data
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """``folder/tokenizer.json``. Special tokens written in a text are encoded as text, so that no text can hold one.
+
+    Raises:
+        ConfigError: missing, or not a tokenizer.
+    """
+    from tokenizers import Tokenizer
+
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        raise refuse(file, "is missing; a fast tokenizer is needed")
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception:  # the library raises bare Exception
+        raise refuse(file, "is not a tokenizer") from None
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def choose_device(wanted: str) -> str:
+    """ "cpu", "cuda" or "cuda:N" for a setting of auto, cpu, cuda or cuda:N.
+
+    Raises:
+        ConfigError: not a device, or not one of this machine.
+    """
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if wanted == "auto":
+        return "cuda" if count else "cpu"
+    if wanted == "cpu":
+        return wanted
+    kind, _, number = wanted.partition(":")
+    if kind != "cuda" or (number and not number.isdecimal()) or wanted.endswith(":"):
+        text = "device must be auto, cpu, cuda or cuda:N"
+    elif int(number or 0) >= count:
+        text = f"device={wanted}, and this machine shows {count} CUDA devices"
+    else:
+        return wanted
+    raise ConfigError(text, violations=(Violation("device", text),))
+
+
+def choose_dtype(device: str) -> Any:
+    """fp32 on a CPU; bf16 on CUDA where it is supported, else fp16."""
+    import torch
+
+    if device == "cpu":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def load_model(folder: Path, device: str) -> Any:
+    """The MistralForCausalLM of ``folder``, in eval mode on ``device``, without gradients.
+
+    Raises:
+        ConfigError: the folder doesn't hold a Mistral in safetensors.
+        EngineNotLoaded: the weights are truncated, corrupt or not those of the configuration.
+    """
+    config = check_folder(folder, "config.json", "*.safetensors", "model_path")
+    if config.get("model_type") != "mistral":
+        raise refuse(folder / "config.json", "model_type: must be mistral")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    transformers: Any = import_module("transformers")
+    transformers.utils.logging.disable_progress_bar()  # stderr belongs to the command line's own contract
+    try:
+        model, seen = transformers.MistralForCausalLM.from_pretrained(
+            str(folder),
+            dtype=choose_dtype(device),
+            device_map={"": device} if device != "cpu" else None,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except Exception as error:
+        raise EngineNotLoaded(f"the weights in {folder} can't be loaded ({type(error).__name__})") from None
+    _complete(folder, seen)
+    model.requires_grad_(False)
+    return model.eval()
+
+
+def attach_adapter(model: Any, folder: Path) -> Any:
+    """The same model with the LoRA adapter of ``folder`` put in, in eval mode.
+
+    Raises:
+        ConfigError: not a LoRA adapter in safetensors.
+        EngineNotLoaded: its weights are corrupt or don't fit the model.
+    """
+    config = check_folder(folder, "adapter_config.json", "adapter_model.safetensors", "adapter_path")
+    if config.get("peft_type") != "LORA":
+        raise refuse(folder / "adapter_config.json", "peft_type: must be LORA", "adapter_path")
+    from safetensors.torch import load_file
+
+    peft: Any = import_module("peft")
+    name = "default"
+    try:
+        lora = peft.LoraConfig.from_pretrained(str(folder))
+        lora.inference_mode = True
+        model = peft.inject_adapter_in_model(lora, model, adapter_name=name)
+        given = load_file(str(folder / "adapter_model.safetensors"))
+        loaded = peft.set_peft_model_state_dict(model, given, adapter_name=name)
+    except Exception as error:
+        raise EngineNotLoaded(f"the adapter in {folder} can't be loaded ({type(error).__name__})") from None
+    wanting = [key for key in loaded.missing_keys if f".{name}." in key]
+    if wanting or loaded.unexpected_keys:
+        raise EngineNotLoaded(f"the adapter in {folder} doesn't fit the model")
+    model.requires_grad_(False)
+    return model.eval()
+
+
+def _complete(folder: Path, seen: dict[str, Any]) -> None:
+    """transformers fills what is missing with random numbers; that is no model."""
+    if any(seen.get(kind) for kind in ("missing_keys", "mismatched_keys", "error_msgs")):
+        raise EngineNotLoaded(f"the weights in {folder} are not complete for their config.json")
