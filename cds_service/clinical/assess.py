@@ -1,0 +1,112 @@
+"""The rules: one Finding per result, from the laboratory's interval to the patterns."""
+
+from __future__ import annotations
+
+from cds_service.clinical import patterns, qualitative, series, taint
+from cds_service.clinical.interpretation import meaning
+from cds_service.clinical.interval import beyond, side
+from cds_service.clinical.show import interval_text
+from cds_service.domain import Basis, Code, Finding, Findings, Said
+from fhir_adapter.model import Answer, NotAssessed, Panel, PanelResult, Quantity, Span
+
+_SAID_SIDE = {"N": "inside", "L": "below", "H": "above"}
+
+
+def assess(panel: Panel) -> Findings:
+    """Judges every result of a panel, in order; linear, and pure."""
+    times = taint.haemolysis_times(panel)
+    findings = tuple(_judge(index, placed, times) for index, placed in enumerate(panel.results))
+    return Findings(findings, patterns.find(panel, findings))
+
+
+def _judge(index: int, placed: PanelResult, times: frozenset[object]) -> Finding:
+    value = placed.result.value
+    if isinstance(value, Quantity | Span):
+        code, basis, floor, reason = _number(placed, value)
+    elif isinstance(value, Answer):
+        code, basis, floor, reason = _answer(placed, value)
+    else:
+        code, basis, floor, reason = None, [], False, placed.problem or "no-interval"
+    code, floor = _laboratory_says(placed, code, basis, floor)
+    if code is None:
+        return Finding(index, None, not_assessed=_not_assessed(placed, reason))
+    if code != "N":
+        basis.extend(taint.bases(placed, times))
+    basis.extend(series.bases(placed))
+    if placed.result.status == "preliminary":
+        basis.append(Basis("preliminary", Said("preliminary")))
+    return Finding(index, code, tuple(basis), floor)
+
+
+def _not_assessed(placed: PanelResult, reason: str) -> NotAssessed:
+    return NotAssessed(placed.result.path, reason, placed.result.observation)
+
+
+def _number(placed: PanelResult, value: Quantity | Span) -> tuple[Code | None, list[Basis], bool, str]:
+    """(code, basis, floor, reason if None) of a number against its interval and critical limits."""
+    interval, limits = placed.interval, placed.critical
+    by_lab = interval is not None and interval.source == "lab"
+    if placed.implausible and not by_lab:
+        return None, [], False, "implausible"
+    basis: list[Basis] = []
+    code: Code | None = None
+    reason = placed.problem or "no-interval"
+    if interval is not None:
+        where = side(value, interval)
+        if where is None:
+            reason = "indeterminate"
+        else:
+            code = where
+            key = f"{_SAID_SIDE[where]}-{'lab' if by_lab else 'usual'}"
+            shown = interval_text(interval, placed)
+            basis.append(Basis("interval", Said(key, {"interval": shown}), shown, interval.source, interval.citation))
+    floor = by_lab and code not in (None, "N")
+    past = beyond(value, limits) if limits is not None else None
+    if past is not None and limits is not None:
+        code, floor = past, True
+        shown = interval_text(limits, placed)
+        key = "critical-low" if past == "LL" else "critical-high"
+        limit = limits.low if past == "LL" else limits.high
+        said = Said(key, {"limit": f"{limit:.10g}"})
+        basis.append(Basis("critical", said, shown, limits.source, limits.citation))
+    if placed.implausible:
+        basis.append(Basis("taint", Said("implausible")))
+    return code, basis, floor, reason
+
+
+def _answer(placed: PanelResult, answer: Answer) -> tuple[Code | None, list[Basis], bool, str]:
+    judged = qualitative.judge(placed, answer)
+    if judged is None:
+        return None, [], False, "unknown-answer"
+    found, by = judged
+    if found == "descriptive":
+        return None, [], False, "not-interpretable"
+    source = placed.analyte.qualitative_source if placed.analyte is not None and by == "analyte" else None
+    expected = ", ".join(placed.expected) or None
+    said = Said(f"answer-{found}")
+    basis = Basis("qualitative", said, expected, "lab" if expected else None, source)
+    return ("A" if found == "abnormal" else "N"), [basis], found == "abnormal" and by == "laboratory", ""
+
+
+def _laboratory_says(
+    placed: PanelResult, code: Code | None, basis: list[Basis], floor: bool
+) -> tuple[Code | None, bool]:
+    """Joins the laboratory's own interpretation: it decides where nothing else does, and where it disagrees the more
+    urgent of the two is taken, and said."""
+    own = meaning(placed.result.interpretation)
+    if own is None:
+        return code, floor
+    said = Said("laboratory-says", {"code": own})
+    if code is None:
+        basis.append(Basis("interpretation", said))
+        return own, own != "N"
+    if (own == "N") != (code == "N"):
+        key = "laboratory-says-normal" if own == "N" else "laboratory-says-abnormal"
+        basis.append(Basis("disagreement", Said(key, {"code": own})))
+        return (code, floor) if own == "N" else (own, True)
+    if own in ("LL", "HH", "AA") and code not in ("LL", "HH", "AA"):
+        basis.append(Basis("interpretation", said))
+        return own, True
+    if {own[0], code[0]} == {"L", "H"}:
+        basis.append(Basis("disagreement", Said("laboratory-says-other-side", {"code": own})))
+    return code, floor or own != "N"

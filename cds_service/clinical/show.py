@@ -1,0 +1,40 @@
+"""Values and intervals as people read them: the laboratory's own digits, with the unit."""
+
+from __future__ import annotations
+
+from fhir_adapter.model import Answer, Interval, PanelResult, Quantity, Span, Titre
+
+
+def value_text(placed: PanelResult) -> str:
+    """The value without its unit ("< 0.01", "6.8", "1:160", "Positive")."""
+    value = placed.result.value
+    if isinstance(value, Quantity):
+        digits = value.text.lstrip("<>=≤≥ ") or f"{value.number:g}"
+        return f"{value.comparator} {digits}" if value.comparator else digits
+    if isinstance(value, Span):
+        return value.text or f"{_end(value.low)}-{_end(value.high)}"
+    if isinstance(value, Titre):
+        return value.text or f"{value.numerator:g}:{value.denominator:g}"
+    return value.text
+
+
+def unit_text(placed: PanelResult) -> str:
+    """The unit as the laboratory printed it, else the one its number is judged in; empty where there is none."""
+    value = placed.result.value
+    if isinstance(value, Answer | Titre):
+        return ""
+    return value.shown_unit or value.unit or placed.unit or ""
+
+
+def with_unit(placed: PanelResult) -> str:
+    """Value and unit ("6.8 mmol/L")."""
+    return f"{value_text(placed)} {unit_text(placed)}".strip()
+
+
+def interval_text(interval: Interval, placed: PanelResult) -> str:
+    """Interval and unit ("3.5-5.1 mmol/L")."""
+    return f"{interval.text} {unit_text(placed)}".strip()
+
+
+def _end(number: float | None) -> str:
+    return "" if number is None else f"{number:g}"

@@ -1,0 +1,34 @@
+"""Text from a bundle, made safe for GitHub Flavored Markdown: it is data, never markup."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~>$-])")
+_LINK = re.compile(r"(?i)\b(https?|ftp|mailto|javascript|data|www)(?=[:.])")
+
+
+def plain(text: str, limit: int = 120) -> str:
+    """One line without control or format characters, cut at ``limit``."""
+    kept = "".join(" " if character.isspace() else character for character in text if _visible(character))
+    kept = " ".join(kept.split())
+    return kept if len(kept) <= limit else kept[: limit - 1].rstrip() + "…"
+
+
+def _visible(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn")
+
+
+def escape(text: str, limit: int = 120) -> str:
+    """``plain`` text with everything that Markdown or HTML would read as markup escaped; bare links are broken."""
+    safe = plain(text, limit).replace("&", "&amp;").replace("<", "&lt;")
+    safe = _SPECIAL.sub(r"\\\1", safe).replace("@", "&#64;")
+    return _LINK.sub(lambda match: match[1][0] + "&#8203;" + match[1][1:], safe)
+
+
+def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A GFM table; cells are already escaped."""
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines)

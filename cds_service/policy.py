@@ -1,0 +1,116 @@
+"""Joins rule and model. The model adds, raises and explains; it never clears what a rule is sure of.
+
+- Outside the laboratory's own interval, past a critical limit, or called abnormal by the laboratory: flagged, whatever the
+  model says (the safety floor).
+- Where only a usual interval speaks, the calibrated model decides at its threshold; without a model, the rule does.
+- Where the rules can't judge, a model's score makes a flag; without one the result is not assessed.
+- LL, HH and AA come from critical limits or from the laboratory, never from the model alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cds_service.domain import Basis, Code, Finding, Findings, Flag, ModelInfo, Pattern, Said, Verdict
+from cds_service.inference.engine import SlotScores
+from fhir_adapter.model import NotAssessed, Panel, PanelResult
+from fhir_adapter.prompt import LABELS
+
+BAD_ANSWER = "model answered badly"
+_MODEL_MAY_JUDGE = frozenset({"no-interval", "unit-unknown", "unit-mismatch", "unknown-answer", "indeterminate"})
+
+
+def decide(
+    panel: Panel,
+    found: Findings,
+    scores: Sequence[SlotScores] | None,
+    *,
+    threshold: float,
+    model: ModelInfo | None,
+    degraded: str | None,
+) -> Verdict:
+    """The verdict on a panel: every result ends in exactly one flag or one not-assessed entry.
+
+    ``scores`` that aren't probabilities of this panel's results are ignored as a whole, and ``degraded`` says so.
+    """
+    if scores is not None and not _sound(scores, len(panel.results)):
+        scores, model, degraded = None, None, BAD_ANSWER
+    by_slot = {score.slot: score for score in scores or ()}
+    flags: list[Flag] = []
+    not_assessed: list[NotAssessed] = list(panel.not_assessed)
+    where: dict[int, int] = {}
+    for finding in found.results:
+        placed = panel.results[finding.index]
+        judged = _judge(placed, finding, by_slot.get(finding.index), threshold)
+        if isinstance(judged, Flag):
+            where[finding.index] = len(flags)
+            flags.append(judged)
+        else:
+            not_assessed.append(judged)
+    patterns = tuple(
+        replace(pattern, indices=tuple(where[index] for index in pattern.indices))
+        for pattern in found.patterns
+        if all(index in where for index in pattern.indices)
+    )
+    return Verdict(tuple(flags), tuple(not_assessed), _still_true(patterns, flags), degraded, model)
+
+
+def _still_true(patterns: Sequence[Pattern], flags: Sequence[Flag]) -> tuple[Pattern, ...]:
+    """Leaves out a pattern of which the model has cleared every member."""
+    return tuple(pattern for pattern in patterns if any(flags[index].abnormal for index in pattern.indices))
+
+
+def _sound(scores: Sequence[SlotScores], results: int) -> bool:
+    slots = set()
+    for score in scores:
+        numbers = score.probabilities
+        if not 0 <= score.slot < results or score.slot in slots or len(numbers) != len(LABELS):
+            return False
+        if any(not math.isfinite(number) or number < -1e-6 for number in numbers) or abs(sum(numbers) - 1) > 1e-3:
+            return False
+        slots.add(score.slot)
+    return bool(slots) or not results
+
+
+def _judge(placed: PanelResult, finding: Finding, score: SlotScores | None, threshold: float) -> Flag | NotAssessed:
+    code = finding.code
+    if score is None:
+        if code is None:
+            return finding.not_assessed or NotAssessed(placed.result.path, "no-interval", placed.result.observation)
+        return Flag(placed, code, "rule", finding.basis)
+    probability = min(1.0, max(0.0, score.abnormal))
+    flagged = probability >= threshold
+    if code is None:
+        reason = finding.not_assessed or NotAssessed(placed.result.path, "no-interval", placed.result.observation)
+        if reason.code not in _MODEL_MAY_JUDGE:
+            return reason
+        chosen: Code = _direction(placed, score) if flagged else "N"
+        return Flag(placed, chosen, "model", (*finding.basis, _basis(probability)), probability)
+    if finding.floor:
+        return Flag(placed, code, "both" if flagged else "rule", finding.basis, probability)
+    if code == "N":
+        if not flagged:
+            return Flag(placed, "N", "both", finding.basis, probability)
+        return Flag(placed, _direction(placed, score), "model", (*finding.basis, _basis(probability)), probability)
+    if flagged:
+        return Flag(placed, code, "both", finding.basis, probability)
+    return Flag(placed, "N", "model", (*finding.basis, _basis(probability)), probability)
+
+
+def _basis(probability: float) -> Basis:
+    return Basis("model", Said("model", {"probability": f"{100 * probability:.0f} %"}))
+
+
+def _direction(placed: PanelResult, score: SlotScores) -> Code:
+    """L, H or A: the most probable, not against the side on which the value lies where that is known."""
+    weight = dict(zip(LABELS, score.probabilities, strict=True))
+    low, high, other = weight["L"] + weight["LL"], weight["H"] + weight["HH"], weight["A"] + weight["AA"]
+    if placed.number is None:
+        return "A"
+    if placed.position is not None and placed.position:
+        return "H" if placed.position > 0 else "L"
+    if other >= max(low, high):
+        return "A"
+    return "H" if high >= low else "L"

@@ -1,0 +1,46 @@
+"""The texts of the cards, per language: reviewed templates in TOML, the same keys and parameters in each."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib import resources
+
+from cds_service.domain import Code, Said
+from fhir_adapter.errors import NOT_ASSESSED_CODES
+
+LANGUAGES = ("en", "fr")
+
+
+def say(language: str, said: Said) -> str:
+    """The text of a message in a language; English where the language or the key is missing there."""
+    return template(language, said.key).format_map(said.params)
+
+
+def template(language: str, key: str) -> str:
+    """The raw template of a key.
+
+    Raises:
+        KeyError: there is no such key in English either.
+    """
+    found = messages(language).get(key) if language in LANGUAGES else None
+    return found if found is not None else messages("en")[key]
+
+
+def not_assessed(language: str, code: str) -> str:
+    """Why something was not judged, as one fixed sentence."""
+    if language == "en":
+        return NOT_ASSESSED_CODES[code]
+    return messages(language).get(f"not-assessed-{code}") or NOT_ASSESSED_CODES[code]
+
+
+def flag_word(language: str, code: Code) -> str:
+    """What a code means ("critically high")."""
+    return template(language, f"code-{code}")
+
+
+@cache
+def messages(language: str) -> dict[str, str]:
+    """All messages of a language: key to template."""
+    text = resources.files(__name__).joinpath(f"{language}.toml").read_text(encoding="utf-8")
+    return {key: str(value) for key, value in tomllib.loads(text).items()}
