@@ -104,7 +104,7 @@ class Settings(BaseSettings):
         toml = settings_cls.model_config.get("toml_file")
         if toml is None:
             return init_settings, env_settings
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml)  # type: ignore[arg-type]
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml)
 
 
 def load(file: Path | None = None, **overrides: Any) -> Settings:

@@ -1,0 +1,284 @@
+"""Clients of the gRPC door, sync and async: a deadline on every call, retries inside it, typed errors.
+
+    with LabCueClient("127.0.0.1:50051") as client:
+        response = client.evaluate(bundle_bytes, language="fr", timeout=2.0)
+
+Errors are those of ``fhir_adapter.errors``, rebuilt from the status: ``except InvalidInput as error: error.violations``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+import uuid
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.rpc import status_pb2
+from grpc_status import rpc_status
+
+from cds_service.rpc.status import from_status
+from fhir_adapter.errors import (
+    Cancelled,
+    DeadlineTooShort,
+    Draining,
+    InternalError,
+    InvalidInput,
+    LabCueError,
+    LimitExceeded,
+    Overloaded,
+)
+from labcue.v1 import cds_pb2, cds_pb2_grpc
+
+Bundle = bytes | str | Mapping[str, Any]
+_RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
+_MAX_MESSAGE = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Retries of calls that never reached a judgement (UNAVAILABLE, RESOURCE_EXHAUSTED): exponential back-off with full
+    jitter, the server's own RetryInfo as the least wait, all inside the call's deadline. Seconds."""
+
+    attempts: int = 4
+    first_s: float = 0.1
+    factor: float = 2.0
+    longest_s: float = 2.0
+
+    def wait(self, attempt: int, asked: float | None, jitter: Callable[[], float] = random.random) -> float:
+        """How long to wait after ``attempt`` (from 1)."""
+        backoff = min(self.longest_s, self.first_s * self.factor ** (attempt - 1)) * jitter()
+        return max(backoff, asked or 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """TLS of a client: the CA that signed the server's certificate, and its own certificate for mutual TLS (PEM files)."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        parts = [None if path is None else path.read_bytes() for path in (self.ca, self.key, self.cert)]
+        return grpc.ssl_channel_credentials(*parts)
+
+
+def _request(bundle: Bundle, language: str | None, request_id: str | None) -> cds_pb2.EvaluateRequest:
+    data = bundle if isinstance(bundle, bytes) else (bundle if isinstance(bundle, str) else json.dumps(bundle)).encode()
+    return cds_pb2.EvaluateRequest(bundle=data, language=language or "", request_id=request_id or str(uuid.uuid4()))
+
+
+def typed(error: grpc.RpcError) -> LabCueError:
+    """The typed error of a failed call."""
+    try:
+        status = rpc_status.from_call(error)
+    except (ValueError, AttributeError, NotImplementedError):
+        status = None
+    if status is None and isinstance(error, grpc.aio.AioRpcError):
+        for key, value in error.trailing_metadata() or ():
+            if key == "grpc-status-details-bin":
+                status = status_pb2.Status.FromString(value)
+    if status is not None:
+        return from_status(status)
+    code = error.code()
+    known: dict[grpc.StatusCode, type[LabCueError]] = {
+        grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineTooShort,
+        grpc.StatusCode.CANCELLED: Cancelled,
+        grpc.StatusCode.UNAVAILABLE: Draining,
+        grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
+        grpc.StatusCode.INTERNAL: InternalError,
+    }
+    if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return LimitExceeded() if "message larger" in (error.details() or "") else Overloaded()
+    if code == grpc.StatusCode.UNAVAILABLE:
+        return Draining("The service can't be reached.")
+    return known.get(code, LabCueError)()
+
+
+class _Attempts:
+    """Decides, for one call, whether another try is worth it and how long to wait for it."""
+
+    def __init__(self, retry: Retry, timeout: float) -> None:
+        self._retry, self._until, self._made = retry, time.monotonic() + timeout, 0
+
+    @property
+    def left(self) -> float:
+        return max(0.0, self._until - time.monotonic())
+
+    def wait(self, error: grpc.RpcError) -> float:
+        """Seconds until the next try; raises the typed error where there is none."""
+        self._made += 1
+        found = typed(error)
+        if error.code() not in _RETRIED or isinstance(found, LimitExceeded) or self._made >= self._retry.attempts:
+            raise found from None
+        pause = self._retry.wait(self._made, found.retry_after_s if isinstance(found, Overloaded) else None)
+        if pause >= self.left:
+            raise found from None
+        return pause
+
+
+_OPTIONS = [("grpc.max_receive_message_length", _MAX_MESSAGE), ("grpc.max_send_message_length", _MAX_MESSAGE)]
+
+
+class LabCueClient:
+    """A blocking client. ``timeout`` (seconds) is the default deadline of a call, its retries included."""
+
+    def __init__(
+        self, target: str, *, tls: Tls | None = None, timeout: float = 10.0, retry: Retry | None = None
+    ) -> None:
+        self._channel = (
+            grpc.insecure_channel(target, _OPTIONS)
+            if tls is None
+            else grpc.secure_channel(target, tls.credentials(), _OPTIONS)
+        )
+        self._stub = cds_pb2_grpc.LabDecisionSupportStub(self._channel)  # type: ignore[no-untyped-call]
+        self._timeout, self._retry = timeout, retry or Retry()
+
+    def __enter__(self) -> LabCueClient:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def evaluate(
+        self,
+        bundle: Bundle,
+        *,
+        language: str | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> cds_pb2.EvaluateResponse:
+        """Judges one bundle. The request id, made here unless given, lets a retry get the first try's answer.
+
+        Raises:
+            LabCueError: typed as the server meant it.
+        """
+        response: cds_pb2.EvaluateResponse = self._call(
+            self._stub.Evaluate, _request(bundle, language, request_id), timeout
+        )
+        return response
+
+    def evaluate_stream(
+        self, bundles: Iterable[tuple[str, Bundle]], *, language: str | None = None, timeout: float | None = None
+    ) -> Iterator[tuple[str, cds_pb2.EvaluateResponse | LabCueError]]:
+        """Judges (request id, bundle) pairs over one stream; (id, answer or error) come in completion order. Not retried."""
+        requests = (cds_pb2.EvaluateStreamRequest(request=_request(bundle, language, id)) for id, bundle in bundles)
+        try:
+            for item in self._stub.EvaluateStream(requests, timeout=timeout):
+                yield item.request_id, _answer(item)
+        except grpc.RpcError as error:
+            raise typed(error) from None
+
+    def send_feedback(
+        self, feedback: Sequence[cds_pb2.Feedback], *, timeout: float | None = None
+    ) -> cds_pb2.SendFeedbackResponse:
+        """Stores what clinicians did with cards."""
+        response: cds_pb2.SendFeedbackResponse = self._call(
+            self._stub.SendFeedback, cds_pb2.SendFeedbackRequest(feedback=feedback), timeout
+        )
+        return response
+
+    def service_info(self, *, timeout: float | None = None) -> cds_pb2.GetServiceInfoResponse:
+        """What is in force at the server."""
+        response: cds_pb2.GetServiceInfoResponse = self._call(
+            self._stub.GetServiceInfo, cds_pb2.GetServiceInfoRequest(), timeout
+        )
+        return response
+
+    def _call(self, method: Callable[..., Any], request: Any, timeout: float | None) -> Any:
+        attempts = _Attempts(self._retry, self._timeout if timeout is None else timeout)
+        while True:
+            try:
+                return method(request, timeout=attempts.left)
+            except grpc.RpcError as error:
+                time.sleep(attempts.wait(error))
+
+
+class AsyncLabCueClient:
+    """As :class:`LabCueClient`, for asyncio."""
+
+    def __init__(
+        self, target: str, *, tls: Tls | None = None, timeout: float = 10.0, retry: Retry | None = None
+    ) -> None:
+        self._channel = (
+            grpc.aio.insecure_channel(target, _OPTIONS)
+            if tls is None
+            else grpc.aio.secure_channel(target, tls.credentials(), _OPTIONS)
+        )
+        self._stub = cds_pb2_grpc.LabDecisionSupportStub(self._channel)  # type: ignore[no-untyped-call]
+        self._timeout, self._retry = timeout, retry or Retry()
+
+    async def __aenter__(self) -> AsyncLabCueClient:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    async def evaluate(
+        self,
+        bundle: Bundle,
+        *,
+        language: str | None = None,
+        request_id: str | None = None,
+        timeout: float | None = None,
+    ) -> cds_pb2.EvaluateResponse:
+        """See :meth:`LabCueClient.evaluate`. Cancelling the task cancels the work at the server."""
+        response: cds_pb2.EvaluateResponse = await self._call(
+            self._stub.Evaluate, _request(bundle, language, request_id), timeout
+        )
+        return response
+
+    async def evaluate_stream(
+        self, bundles: AsyncIterable[tuple[str, Bundle]], *, language: str | None = None, timeout: float | None = None
+    ) -> AsyncIterator[tuple[str, cds_pb2.EvaluateResponse | LabCueError]]:
+        """See :meth:`LabCueClient.evaluate_stream`."""
+
+        async def requests() -> AsyncIterator[cds_pb2.EvaluateStreamRequest]:
+            async for id, bundle in bundles:
+                yield cds_pb2.EvaluateStreamRequest(request=_request(bundle, language, id))
+
+        try:
+            async for item in self._stub.EvaluateStream(requests(), timeout=timeout):
+                yield item.request_id, _answer(item)
+        except grpc.RpcError as error:
+            raise typed(error) from None
+
+    async def send_feedback(
+        self, feedback: Sequence[cds_pb2.Feedback], *, timeout: float | None = None
+    ) -> cds_pb2.SendFeedbackResponse:
+        """Stores what clinicians did with cards."""
+        response: cds_pb2.SendFeedbackResponse = await self._call(
+            self._stub.SendFeedback, cds_pb2.SendFeedbackRequest(feedback=feedback), timeout
+        )
+        return response
+
+    async def service_info(self, *, timeout: float | None = None) -> cds_pb2.GetServiceInfoResponse:
+        """What is in force at the server."""
+        response: cds_pb2.GetServiceInfoResponse = await self._call(
+            self._stub.GetServiceInfo, cds_pb2.GetServiceInfoRequest(), timeout
+        )
+        return response
+
+    async def _call(self, method: Callable[..., Any], request: Any, timeout: float | None) -> Any:
+        attempts = _Attempts(self._retry, self._timeout if timeout is None else timeout)
+        while True:
+            try:
+                return await method(request, timeout=attempts.left)
+            except grpc.RpcError as error:
+                await asyncio.sleep(attempts.wait(error))
+
+
+def _answer(item: cds_pb2.EvaluateStreamResponse) -> cds_pb2.EvaluateResponse | LabCueError:
+    return from_status(item.error) if item.WhichOneof("result") == "error" else item.response

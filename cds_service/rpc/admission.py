@@ -1,0 +1,81 @@
+"""Who may work now, who waits, and who is told to come back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from cds_service.telemetry.setup import Telemetry
+from fhir_adapter.errors import DeadlineTooShort, Overloaded
+
+
+class Admission:
+    """At most ``running`` evaluations at a time and ``waiting`` in line. One more is refused at once."""
+
+    def __init__(self, running: int, waiting: int, telemetry: Telemetry) -> None:
+        self._limit = running + waiting
+        self._slots = asyncio.Semaphore(running)
+        self._telemetry = telemetry
+        self._inside = 0
+
+    @property
+    def inside(self) -> int:
+        """Evaluations that run or wait."""
+        return self._inside
+
+    @asynccontextmanager
+    async def place(self, deadline: float, *, refuse: bool = True) -> AsyncIterator[Slot]:
+        """A running slot, before ``deadline`` (``time.monotonic``).
+
+        Raises:
+            Overloaded: running and waiting are full (not with ``refuse=False``: a stream waits instead).
+            DeadlineTooShort: no slot came free in time.
+        """
+        if refuse and self._inside >= self._limit:
+            raise Overloaded
+        self._inside += 1
+        self._telemetry.waiting(1)
+        try:
+            try:
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    await self._slots.acquire()
+            except TimeoutError:
+                raise DeadlineTooShort from None
+            finally:
+                self._telemetry.waiting(-1)
+        except BaseException:
+            self._inside -= 1
+            raise
+        self._telemetry.running(1)
+        slot = Slot(self)
+        try:
+            yield slot
+        finally:
+            if not slot.kept:
+                self._free()
+
+    def _free(self) -> None:
+        self._inside -= 1
+        self._telemetry.running(-1)
+        self._slots.release()
+
+
+class Slot:
+    """A running slot. Work that outlives its caller keeps it until its thread has ended."""
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self.kept = False
+
+    def keep_until(self, future: asyncio.Future[Any]) -> None:
+        """Frees the slot when ``future`` is done, whatever became of the caller."""
+        self.kept = True
+        future.add_done_callback(self._done)
+
+    def _done(self, future: asyncio.Future[Any]) -> None:
+        self._admission._free()
+        if not future.cancelled():
+            future.exception()  # seen: the caller may be gone

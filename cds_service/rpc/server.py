@@ -1,0 +1,142 @@
+"""The gRPC server: health, reflection, TLS, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+
+from cds_service.config import Settings
+from cds_service.feedback import FeedbackStore
+from cds_service.pipeline import Pipeline
+from cds_service.rpc.servicer import SERVICE, Evaluates, Servicer
+from cds_service.telemetry.setup import Telemetry, setup
+from fhir_adapter.errors import ConfigError, Violation
+from labcue.v1 import cds_pb2_grpc
+
+log = logging.getLogger(__name__)
+RECEIVE_AT_LEAST = 64 * 1024 * 1024
+"""Messages up to this size are taken in, so that one past the bundle limit gets our own error instead of gRPC's."""
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+@dataclass(slots=True)
+class Running:
+    """A server that serves: its port, and how to end it."""
+
+    port: int
+    servicer: Servicer
+    drain: Callable[[], object]
+
+
+def build_pipeline(settings: Settings) -> Pipeline:
+    """Catalog and engine as set, ready to judge.
+
+    Raises:
+        ConfigError, CatalogError, EngineError: what is set can't be loaded.
+    """
+    from cds_service.inference.load import load_engine
+    from fhir_adapter import catalog
+
+    engine, degraded = load_engine(settings)
+    return Pipeline(settings, catalog.load(), engine, degraded)
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, pipeline: Evaluates | None = None, *, telemetry: Telemetry | None = None
+) -> AsyncIterator[Running]:
+    """A server on ``settings.host:port`` for the length of the block; SERVING once warm, drained at the end."""
+    telemetry = telemetry or setup(settings)
+    store = FeedbackStore(settings.feedback_path)
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", max(RECEIVE_AT_LEAST, settings.max_bundle_bytes + 65536)),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),
+        ]
+    )
+    health = health_aio.HealthServicer()
+    await health.set("", NOT_SERVING)
+    await health.set(SERVICE, NOT_SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    judge = pipeline if pipeline is not None else await asyncio.to_thread(build_pipeline, settings)
+    servicer = Servicer(settings, judge, telemetry, store)
+    cds_pb2_grpc.add_LabDecisionSupportServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+    if settings.reflection:
+        reflection.enable_server_reflection((SERVICE, health_aio.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    port = _bind(server, settings)
+    await server.start()
+    await asyncio.to_thread(_warm_up, judge)
+    await health.set("", SERVING)
+    await health.set(SERVICE, SERVING)
+
+    async def drain() -> None:
+        if servicer.draining:
+            return
+        await health.enter_graceful_shutdown()
+        if settings.drain_pause_s:
+            await asyncio.sleep(settings.drain_pause_s)
+        servicer.draining = True
+        await server.stop(settings.drain_grace_s)
+
+    try:
+        yield Running(port, servicer, drain)
+    finally:
+        await drain()
+        await asyncio.to_thread(servicer.close)
+        store.close()
+        await asyncio.to_thread(telemetry.shutdown)
+
+
+async def serve(
+    settings: Settings, pipeline: Evaluates | None = None, *, ready: Callable[[int], None] | None = None
+) -> None:
+    """Serves until SIGTERM or SIGINT, then drains. ``ready`` is called with the port once SERVING."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    async with running(settings, pipeline) as server:
+        if ready is not None:
+            ready(server.port)
+        await stop.wait()
+        log.info("draining")
+    log.info("stopped")
+
+
+def _warm_up(pipeline: Evaluates) -> None:
+    """Loads what the first request would otherwise wait for."""
+    engine = getattr(pipeline, "engine", None)
+    if engine is not None:
+        engine.warm_up()
+
+
+def _bind(server: grpc.aio.Server, settings: Settings) -> int:
+    address = f"{settings.host}:{settings.port}"
+    try:
+        if settings.tls_cert is None or settings.tls_key is None:
+            return int(server.add_insecure_port(address))
+        authority = settings.tls_client_ca.read_bytes() if settings.tls_client_ca is not None else None
+        credentials = grpc.ssl_server_credentials(
+            [(settings.tls_key.read_bytes(), settings.tls_cert.read_bytes())],
+            root_certificates=authority,
+            require_client_auth=authority is not None,
+        )
+        return int(server.add_secure_port(address, credentials))
+    except OSError as error:
+        raise ConfigError(violations=(Violation("tls", f"{error.filename}: {error.strerror}"),)) from None
+    except RuntimeError:
+        raise ConfigError(
+            violations=(Violation("port", f"can't listen on {address}: in use or not allowed"),)
+        ) from None

@@ -1,0 +1,195 @@
+"""Spans and metrics of the service, behind one object that lets only allowed attributes out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.metrics import MeterProvider as MeterProviderApi
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from cds_service.config import Settings
+from cds_service.domain import Verdict
+from cds_service.telemetry import names
+
+Attribute = str | int | float | bool
+MAX_VALUE = 120
+
+
+def allowed(attributes: Mapping[str, Attribute]) -> dict[str, Attribute]:
+    """Only attributes of the allowlist, strings cut short."""
+    return {
+        name: value[:MAX_VALUE] if isinstance(value, str) else value
+        for name, value in attributes.items()
+        if name in names.ALLOWED
+    }
+
+
+class Telemetry:
+    """Tracer and instruments of one service. Made by :func:`setup`; ``shutdown`` flushes."""
+
+    def __init__(self, tracing: TracerProvider | None, metering: MeterProviderApi) -> None:
+        self._tracing, self._metering = tracing, metering
+        self._tracer = (tracing or trace.NoOpTracerProvider()).get_tracer(names.SCOPE)
+        self._propagator = TraceContextTextMapPropagator()
+        meter = metering.get_meter(names.SCOPE)
+        self._duration = meter.create_histogram(names.CALL_DURATION, unit="s", description="Duration of calls")
+        self._step = meter.create_histogram(names.STEP_DURATION, unit="s", description="Duration of pipeline steps")
+        self._requests = meter.create_counter(names.REQUESTS, description="Calls, by method and status")
+        self._flags = meter.create_counter(names.FLAGGED, description="Flags, by code and source")
+        self._not_assessed = meter.create_counter(names.NOT_ASSESSED, description="Not assessed, by reason")
+        self._errors = meter.create_counter(names.ERRORS, description="Errors, by code")
+        self._in_flight = meter.create_up_down_counter(names.IN_FLIGHT, description="Evaluations running")
+        self._queued = meter.create_up_down_counter(names.QUEUED, description="Evaluations waiting")
+        self._dropped = meter.create_counter(names.DROPPED, description="Attributes refused by the allowlist")
+
+    def attributes(self, attributes: Mapping[str, Attribute]) -> dict[str, Attribute]:
+        """The allowed ones; what is dropped is counted."""
+        kept = allowed(attributes)
+        if len(kept) < len(attributes):
+            self._dropped.add(len(attributes) - len(kept))
+        return kept
+
+    @contextmanager
+    def call(self, method: str, metadata: Sequence[tuple[str, str | bytes]]) -> Iterator[Call]:
+        """The span of one call, child of the caller's trace. The Call's ending is written when the block ends."""
+        carrier = {
+            key: value for key, value in metadata if isinstance(value, str) and key in ("traceparent", "tracestate")
+        }
+        parent = self._propagator.extract(carrier, otel_context.Context())
+        base = self.attributes({names.RPC_SYSTEM: "grpc", names.RPC_METHOD: method})
+        span = self._tracer.start_span(method, context=parent, kind=SpanKind.SERVER, attributes=base)
+        call = Call(self, method, span)
+        began = time.perf_counter()
+        try:
+            yield call
+        finally:
+            self._end(call, time.perf_counter() - began, base)
+
+    def _end(self, call: Call, seconds: float, base: dict[str, Attribute]) -> None:
+        ending: dict[str, Attribute] = {names.RPC_STATUS: call.status}
+        if call.error:
+            ending[names.ERROR_TYPE] = call.error
+            self._errors.add(1, self.attributes({names.ERROR_TYPE: call.error}))
+        ending = self.attributes(ending)
+        call.span.set_attributes(ending)
+        call.span.set_status(Status(StatusCode.OK if call.status == "OK" else StatusCode.ERROR))
+        call.span.end()
+        self._duration.record(seconds, {**base, **ending})
+        self._requests.add(1, {**base, **ending})
+
+    @contextmanager
+    def step(self, parent: Span, step: str) -> Iterator[None]:
+        """The span of one pipeline step and its latency."""
+        attributes = self.attributes({names.STEP: step})
+        span = self._tracer.start_span(
+            step, context=trace.set_span_in_context(parent, otel_context.Context()), attributes=attributes
+        )
+        began = time.perf_counter()
+        try:
+            yield
+        except BaseException as error:
+            code = getattr(error, "code", None)
+            kind = code if isinstance(code, str) else type(error).__name__
+            span.set_attributes(self.attributes({names.ERROR_TYPE: kind}))
+            span.set_status(Status(StatusCode.ERROR))
+            raise
+        finally:
+            span.end()
+            self._step.record(time.perf_counter() - began, attributes)
+
+    def verdict(self, span: Span, verdict: Verdict, observations: int, cards: int, language: str) -> None:
+        """Counts what was found: codes and reasons, nothing of the results."""
+        found: dict[str, Attribute] = {
+            names.OBSERVATIONS: observations,
+            names.FLAGS: len(verdict.flags),
+            names.CARDS: cards,
+            names.LANGUAGE: language,
+            names.DEGRADED: bool(verdict.degraded),
+        }
+        if verdict.model is not None:
+            found[names.MODEL] = verdict.model.name
+        span.set_attributes(self.attributes(found))
+        for (code, source), count in Counter((flag.code, flag.source) for flag in verdict.flags).items():
+            self._flags.add(count, self.attributes({names.CODE: code, names.SOURCE: source}))
+        for reason, count in Counter(entry.code for entry in verdict.not_assessed).items():
+            self._not_assessed.add(count, self.attributes({names.REASON: reason}))
+
+    def running(self, change: int) -> None:
+        self._in_flight.add(change)
+
+    def waiting(self, change: int) -> None:
+        self._queued.add(change)
+
+    def shutdown(self) -> None:
+        """Flushes and stops the exporters."""
+        if self._tracing is not None:
+            self._tracing.shutdown()
+        if isinstance(self._metering, MeterProvider):
+            self._metering.shutdown()
+
+
+@dataclass(slots=True)
+class Call:
+    """One call while it runs; ``status`` is a gRPC status name, ``error`` a stable error code. A call that nobody ended
+    well was cancelled."""
+
+    telemetry: Telemetry
+    method: str
+    span: Span
+    status: str = "CANCELLED"
+    error: str | None = None
+
+    def observe(self, step: str) -> AbstractContextManager[None]:
+        """For ``pipeline.Work``."""
+        return self.telemetry.step(self.span, step)
+
+    def end(self, status: str, error: str | None = None) -> None:
+        self.status, self.error = status, error
+
+    @property
+    def trace_id(self) -> str:
+        """32 hex digits, or empty where tracing is off."""
+        context = self.span.get_span_context()
+        return f"{context.trace_id:032x}" if context.is_valid else ""
+
+
+def setup(
+    settings: Settings, *, processors: Sequence[SpanProcessor] = (), readers: Sequence[MetricReader] = ()
+) -> Telemetry:
+    """Telemetry as set: off, to the console (stderr), or to an OTLP collector. ``processors`` and ``readers`` add to it."""
+    processors, readers = list(processors), list(readers)
+    interval = settings.metric_interval_s * 1000
+    if settings.telemetry == "console":
+        processors.append(BatchSpanProcessor(ConsoleSpanExporter(out=sys.stderr)))
+        readers.append(PeriodicExportingMetricReader(ConsoleMetricExporter(out=sys.stderr), interval))
+    elif settings.telemetry == "otlp":
+        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+        insecure = settings.otlp_insecure or settings.otlp_endpoint.startswith("http://")
+        processors.append(BatchSpanProcessor(OTLPSpanExporter(settings.otlp_endpoint, insecure)))
+        readers.append(PeriodicExportingMetricReader(OTLPMetricExporter(settings.otlp_endpoint, insecure), interval))
+    if not processors and not readers:
+        return Telemetry(None, NoOpMeterProvider())
+    resource = Resource.create({"service.name": "labcue"})
+    tracing = TracerProvider(
+        sampler=ParentBased(TraceIdRatioBased(settings.trace_ratio)), resource=resource, shutdown_on_exit=False
+    )
+    for processor in processors:
+        tracing.add_span_processor(processor)
+    return Telemetry(tracing, MeterProvider(readers, resource=resource, shutdown_on_exit=False))
