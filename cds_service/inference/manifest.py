@@ -23,7 +23,8 @@ class Manifest:
 
     ``prompt_version``: the prompt format that the model was trained on. ``threshold``: P(abnormal) at and above which the
     policy flags, fitted on validation data. ``temperature``: divides the label logits (calibration). ``max_results``: most
-    results in one prompt, None for no limit but the model's length. ``max_tokens``: likewise in tokens. ``base``: the
+    results in one prompt (attention grows with the square of a prompt's length), None for no limit but the model's length.
+    ``max_tokens``: the longest prompt in tokens, None for the model's own length. ``base``: the
     model an adapter belongs to. ``label_tokens``: for each label the exact vocabulary entry that stands for it, where
     the label itself isn't one token. ``files``: SHA-256 (hex) of files beside it, checked at load.
     """
@@ -33,7 +34,7 @@ class Manifest:
     prompt_version: str
     threshold: float = 0.5
     temperature: float = 1.0
-    max_results: int | None = None
+    max_results: int | None = 40
     max_tokens: int | None = None
     base: str | None = None
     label_tokens: Mapping[str, str] = field(default_factory=dict)

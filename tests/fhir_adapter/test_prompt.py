@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -301,3 +302,29 @@ def test_ordinary_text_stays(text: str, kept: str) -> None:
 def test_labels_start_with_normal() -> None:
     assert LABELS[0] == "N"
     assert len(set(LABELS)) == len(LABELS)
+
+
+def test_the_documented_example_is_what_render_writes() -> None:
+    documented = Path(__file__).resolve().parents[2] / "docs" / "prompt.md"
+    example = documented.read_text(encoding="utf-8").split("```text\n")[1].split("```")[0]
+    shown = render(
+        panel(
+            placed(
+                Quantity(6.9, "mmol/L"),
+                analyte=POTASSIUM,
+                canonical=6.9,
+                interval=LAB,
+                critical=Interval(2.5, 6.2, "mmol/L", "usual"),
+                position=3.25,
+                age_years=54.2,
+                priors=tuple(
+                    Prior("Observation/p", number, NOW - timedelta(days=days)) for number, days in ((4.2, 3), (4.0, 13))
+                ),
+            ),
+            placed(Quantity(12, "U/L"), "Lipase XL"),
+            placed(Quantity(5, "mg/L", "<"), "CRP", interval=Interval(None, 5, "mg/L", "usual")),
+            placed(Answer("Positive"), "Nitrite", expected=("negative",)),
+        )
+    )
+    assert shown.text == example
+    assert f"version {PROMPT_VERSION}\n" in documented.read_text(encoding="utf-8")

@@ -95,3 +95,8 @@ def test_what_is_no_manifest(tmp_path: Path, text: str, said: str) -> None:
 def test_a_missing_manifest(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"labcue.json: can't be read"):
         read_manifest(tmp_path)
+
+
+def test_every_field_is_documented() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "prompt.md").read_text(encoding="utf-8")
+    assert [name for name in Manifest.__dataclass_fields__ if f"`{name}`" not in page] == []

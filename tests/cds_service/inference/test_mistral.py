@@ -119,7 +119,7 @@ def test_says_who_it_is_and_warms_up(engine: MistralEngine) -> None:
         MANIFEST["prompt_version"],
     )
     assert engine.threshold == 0.4
-    assert engine.max_results is None
+    assert engine.max_results == 40
 
 
 def test_special_tokens_in_a_text_are_text(engine: MistralEngine) -> None:
@@ -129,7 +129,7 @@ def test_special_tokens_in_a_text_are_text(engine: MistralEngine) -> None:
 
 
 def test_too_long_is_refused_not_cut(engine: MistralEngine) -> None:
-    with pytest.raises(EngineError, match="^prompt too long$"):
+    with pytest.raises(EngineError, match=r"^prompt too long$"):
         engine.score([render(make_panel(200))])
 
 
@@ -272,7 +272,7 @@ def reshape_a_tensor(folder: Path) -> None:
 def test_weights_that_do_not_hold_are_refused(tiny_folder: Path, copy: Copy, spoil: Callable[[Path], None]) -> None:
     folder = copy(tiny_folder)
     spoil(folder)
-    with pytest.raises(EngineNotLoaded, match="weights in .*(can't be loaded|not complete)"):
+    with pytest.raises(EngineNotLoaded, match=r"weights in .*(can't be loaded|not complete)"):
         load_mistral(folder, device="cpu")
 
 
@@ -360,13 +360,13 @@ def test_an_adapter_that_does_not_fit_is_refused(tiny_folder: Path, tiny_adapter
     tensors = load_file(file)
     for missing in (dict(list(tensors.items())[1:]), {}):
         save_file(missing, file)
-        with pytest.raises(EngineNotLoaded, match="doesn't fit|can't be loaded"):
+        with pytest.raises(EngineNotLoaded, match=r"doesn't fit|can't be loaded"):
             load_mistral(tiny_folder, folder, device="cpu")
     save_file({name: tensor[:1].clone() for name, tensor in tensors.items()}, file)
-    with pytest.raises(EngineNotLoaded, match="doesn't fit|can't be loaded"):
+    with pytest.raises(EngineNotLoaded, match=r"doesn't fit|can't be loaded"):
         load_mistral(tiny_folder, folder, device="cpu")
     file.unlink()
-    with pytest.raises(ConfigError, match="adapter_model.safetensors"):
+    with pytest.raises(ConfigError, match=r"adapter_model\.safetensors"):
         load_mistral(tiny_folder, folder, device="cpu")
 
 
