@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from fhir_adapter.catalog.model import Analyte, Catalog, CriticalLimit, UsualInterval
 from fhir_adapter.catalog.loader import load
+from fhir_adapter.catalog.model import Analyte, Catalog, CriticalLimit, UsualInterval
 
 __all__ = ["Analyte", "Catalog", "CriticalLimit", "UsualInterval", "load"]

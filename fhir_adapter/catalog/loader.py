@@ -1,14 +1,59 @@
-"""Reads and validates the catalog's TOML files."""
+"""Reads and validates the catalog's TOML files: one per discipline, ``sources.toml`` for the citations."""
 
 from __future__ import annotations
 
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+from typing import Any
+
+from fhir_adapter.catalog.build import Builder
 from fhir_adapter.catalog.model import Catalog
+from fhir_adapter.errors import CatalogError, Violation
+
+NOT_ANALYTES = frozenset({"sources.toml", "answers.toml"})
 
 
+@cache
 def load() -> Catalog:
     """The shipped catalog, read once and cached.
 
     Raises:
         CatalogError: with one Violation per fault.
     """
-    raise NotImplementedError
+    folder = resources.files("fhir_adapter.catalog")
+    texts = {
+        entry.name: entry.read_text(encoding="utf-8") for entry in folder.iterdir() if entry.name.endswith(".toml")
+    }
+    return build(texts)
+
+
+def build(texts: Mapping[str, str]) -> Catalog:
+    """A catalog from the texts of its files, by file name.
+
+    Raises:
+        CatalogError: with one Violation per fault.
+    """
+    files: dict[str, dict[str, Any]] = {}
+    for name, text in sorted(texts.items()):
+        try:
+            files[name] = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise CatalogError(violations=(Violation(name, str(error)),)) from error
+    builder = Builder(files.get("sources.toml", {}))
+    for name, content in files.items():
+        if name not in NOT_ANALYTES:
+            for key, entry in content.items():
+                builder.add(name, key, entry)
+    if builder.faults:
+        raise CatalogError(violations=tuple(builder.faults))
+    digest = hashlib.sha256("".join(texts[name] for name in sorted(texts)).encode()).hexdigest()
+    return Catalog(
+        version=digest[:12],
+        analytes=MappingProxyType(builder.analytes),
+        by_loinc=MappingProxyType(builder.by_loinc),
+        by_name=MappingProxyType(builder.by_name),
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from fhir_adapter.catalog.choose import ADULT_AGE, choose_interval
+from fhir_adapter.catalog.recognise import LOINC_SYSTEMS, by_name, contradicts, specimen_group
 from fhir_adapter.model import Coding, Sex
 
 
@@ -75,11 +77,13 @@ class Analyte:
     def interval_for(self, *, sex: Sex | None, age_years: float | None, pregnant: bool | None) -> UsualInterval | None:
         """The most specific usual interval that fits, or None. An unknown sex takes the interval for both, else the
         union (widest) of the two sexes'; an unknown age takes the adult one; pregnancy only where it is known."""
-        raise NotImplementedError
+        return choose_interval(self.intervals, sex=sex, age_years=age_years, pregnant=pregnant)
 
     def critical_for(self, *, age_years: float | None) -> CriticalLimit | None:
         """The critical limit for that age (adult where unknown), or None."""
-        raise NotImplementedError
+        age = ADULT_AGE if age_years is None else age_years
+        fitting = [limit for limit in self.critical if limit.age_min <= age < limit.age_max]
+        return min(fitting, key=lambda limit: limit.age_max - limit.age_min, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,26 @@ class Catalog:
     by_loinc: Mapping[str, Analyte]
     by_name: Mapping[str, Analyte]
 
-    def find(self, codings: tuple[Coding, ...], name: str | None, *, unit: str | None = None, specimen: str | None = None) -> Analyte | None:
+    def find(
+        self, codings: tuple[Coding, ...], name: str | None, *, unit: str | None = None, specimen: str | None = None
+    ) -> Analyte | None:
         """LOINC first; without a known one, the name (code.text, displays) against names and aliases, folded for case,
-        accents and punctuation, and only where the specimen does not contradict. None if unknown."""
-        raise NotImplementedError
+        accents and punctuation, and only where the specimen does not contradict. None if unknown.
+
+        One exception, for laboratories that send the code of the count with a percentage (or the other way round):
+        there the name decides, if it names an analyte in that unit.
+
+        ``by_name`` also holds names that mean an analyte only in one specimen ("urine|glucose") or only in one kind
+        of unit ("basophils@%"): see :mod:`fhir_adapter.catalog.recognise`.
+        """
+        coded: Analyte | None = None
+        for coding in codings:
+            if coding.code is not None and coding.system in LOINC_SYSTEMS:
+                coded = self.by_loinc.get(coding.code)
+                if coded is not None and not contradicts(coded, unit):
+                    return coded
+        group = specimen_group(specimen)
+        for text in (name, *(coding.display for coding in codings)):
+            if text and (found := by_name(self.by_name, text, unit, group)) is not None:
+                return found if coded is None or not contradicts(found, unit) else coded
+        return coded
