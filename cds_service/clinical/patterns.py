@@ -104,10 +104,10 @@ def _pattern(
 
 
 def aki_stage(placed: PanelResult) -> int:
-    """KDIGO AKI stage by serum creatinine against the lowest prior of 7 days (or +26.5 µmol/L within 48 h); 0 if none.
+    """KDIGO AKI stage by serum creatinine against the lowest prior of 7 days (or +0.3 mg/dL within 48 h); 0 if none.
 
     Urine output isn't known here. Numbers are in the result's own unit, so ratios need none; the absolute steps use the
-    canonical unit, umol/L.
+    canonical unit, mg/dL.
     """
     if placed.number is None or placed.canonical is None or placed.result.effective is None or placed.number <= 0:
         return 0
@@ -117,9 +117,9 @@ def aki_stage(placed: PanelResult) -> int:
     two_days = [prior.number for prior in placed.priors if now - prior.effective <= timedelta(hours=48)]
     ratio = placed.number / min(week) if week else 0.0
     rise = (placed.number - min(two_days)) * to_canonical if two_days else 0.0
-    if ratio < 1.5 - 1e-9 and rise < 26.5 - 1e-6:
+    if ratio < 1.5 - 1e-9 and rise < 0.3 - 1e-9:
         return 0
-    if ratio >= 3.0 - 1e-9 or placed.canonical >= 353.6:
+    if ratio >= 3.0 - 1e-9 or placed.canonical >= 4.0:
         return 3
     return 2 if ratio >= 2.0 - 1e-9 else 1
 
@@ -130,7 +130,7 @@ def acute_kidney_injury(seen: Seen) -> Pattern | None:
     if not stage:
         return None
     severity: Indicator = "critical" if stage == 3 else "warning"
-    return _pattern(seen, "aki", severity, KDIGO_AKI, ("creatinine", "urea"), {"stage": str(stage)})
+    return _pattern(seen, "aki", severity, KDIGO_AKI, ("creatinine", "urea-nitrogen", "urea"), {"stage": str(stage)})
 
 
 def hyperkalaemia_kidney(seen: Seen) -> Pattern | None:
@@ -144,7 +144,11 @@ def hyperkalaemia_kidney(seen: Seen) -> Pattern | None:
     if seen.code("creatinine") not in ("H", "HH") and not aki_stage(seen.panel.results[index]):
         return None
     return _pattern(
-        seen, "hyperkalaemia-kidney", "critical", KDIGO_AKI, ("potassium", "creatinine", "urea", "bicarbonate")
+        seen,
+        "hyperkalaemia-kidney",
+        "critical",
+        KDIGO_AKI,
+        ("potassium", "creatinine", "urea-nitrogen", "urea", "bicarbonate"),
     )
 
 
@@ -163,38 +167,26 @@ def _spoiled(seen: Seen, index: int) -> bool:
 
 
 def ketoacidosis(seen: Seen) -> Pattern | None:
-    """Glucose >= 11.1 mmol/L with bicarbonate < 18 mmol/L or pH < 7.3, and a raised anion gap (> 12) or beta-hydroxybutyrate
-    >= 3.0 mmol/L (ADA consensus 2024; the gap, where not reported, from sodium, chloride and bicarbonate)."""
+    """Glucose >= 200 mg/dL (11.1 mmol/L) with bicarbonate < 18 mmol/L or pH < 7.3, and an anion gap above 12 mmol/L (ADA
+    consensus 2024; the gap, where not reported, from sodium, chloride and bicarbonate)."""
     glucose = seen.number("glucose")
-    if glucose is None or glucose < 11.1:
+    if glucose is None or glucose < 200:
         return None
     bicarbonate = seen.number("bicarbonate")
-    ph = next((number for id in ("ph-arterial", "ph-venous", "ph") if (number := seen.number(id)) is not None), None)
+    ph = next((number for id in ("ph", "ph-venous") if (number := seen.number(id)) is not None), None)
     acid = (bicarbonate is not None and bicarbonate < 18) or (ph is not None and ph < 7.3)
     gap = seen.number("anion-gap")
     sodium, chloride = seen.number("sodium"), seen.number("chloride")
     if gap is None and sodium is not None and chloride is not None and bicarbonate is not None:
         gap = sodium - chloride - bicarbonate
-    ketones = seen.number("beta-hydroxybutyrate")
-    if not acid or not ((gap is not None and gap > 12) or (ketones is not None and ketones >= 3.0)):
+    if not acid or gap is None or gap <= 12:
         return None
-    members = (
-        "glucose",
-        "bicarbonate",
-        "ph-arterial",
-        "ph-venous",
-        "ph",
-        "anion-gap",
-        "beta-hydroxybutyrate",
-        "potassium",
-        "sodium",
-        "chloride",
-    )
+    members = ("glucose", "bicarbonate", "ph", "ph-venous", "anion-gap", "potassium", "sodium", "chloride")
     return _pattern(seen, "ketoacidosis", "critical", ADA_CRISES, members)
 
 
 def microcytic_anaemia(seen: Seen) -> Pattern | None:
-    """Haemoglobin and MCV below their intervals; a ferritin below 15 µg/L (WHO: 12 to 15 by age) speaks for iron deficiency."""
+    """Haemoglobin and MCV below their intervals; a ferritin below 15 ng/mL (WHO: 12 to 15 by age) speaks for iron deficiency."""
     if seen.code("haemoglobin") not in ("L", "LL") or seen.code("mcv") not in ("L", "LL"):
         return None
     ferritin = seen.number("ferritin")
@@ -204,9 +196,11 @@ def microcytic_anaemia(seen: Seen) -> Pattern | None:
 
 def pancytopenia(seen: Seen) -> Pattern | None:
     """Haemoglobin, white cells and platelets all below their intervals."""
-    if any(seen.code(id) not in ("L", "LL") for id in ("haemoglobin", "wbc", "platelets")):
+    if any(seen.code(id) not in ("L", "LL") for id in ("haemoglobin", "leucocytes", "platelets")):
         return None
-    return _pattern(seen, "pancytopenia", "warning", PANCYTOPENIA, ("haemoglobin", "wbc", "platelets", "neutrophils"))
+    return _pattern(
+        seen, "pancytopenia", "warning", PANCYTOPENIA, ("haemoglobin", "leucocytes", "platelets", "neutrophils")
+    )
 
 
 def neutropenia(seen: Seen) -> Pattern | None:
@@ -214,7 +208,7 @@ def neutropenia(seen: Seen) -> Pattern | None:
     count = seen.number("neutrophils")
     if count is None or count >= 0.5:
         return None
-    return _pattern(seen, "severe-neutropenia", "critical", NEUTROPENIA, ("neutrophils", "wbc"))
+    return _pattern(seen, "severe-neutropenia", "critical", NEUTROPENIA, ("neutrophils", "leucocytes"))
 
 
 def liver(seen: Seen) -> Pattern | None:
@@ -225,7 +219,7 @@ def liver(seen: Seen) -> Pattern | None:
     if alt is None or not alt_limit or alp is None or not alp_limit or alp <= 0:
         return None
     times_alt, times_alp = alt / alt_limit, alp / alp_limit
-    bilirubin, bilirubin_limit = seen.number("bilirubin"), seen.high_limit("bilirubin")
+    bilirubin, bilirubin_limit = seen.number("bilirubin-total"), seen.high_limit("bilirubin-total")
     if (
         times_alt >= 3
         and times_alp < 2
@@ -233,13 +227,13 @@ def liver(seen: Seen) -> Pattern | None:
         and bilirubin_limit
         and bilirubin >= 2 * bilirubin_limit
     ):
-        return _pattern(seen, "hys-law", "critical", FDA_HY, ("alt", "ast", "alp", "bilirubin"))
+        return _pattern(seen, "hys-law", "critical", FDA_HY, ("alt", "ast", "alp", "bilirubin-total"))
     if times_alt < 2 and times_alp < 1.5:
         return None
     ratio = times_alt / times_alp
     kind = "hepatocellular" if ratio >= 5 else "cholestatic" if ratio <= 2 else "mixed-liver"
     return _pattern(
-        seen, kind, "warning", ACG_LIVER, ("alt", "ast", "alp", "ggt", "bilirubin"), {"ratio": f"{ratio:.1f}"}
+        seen, kind, "warning", ACG_LIVER, ("alt", "ast", "alp", "ggt", "bilirubin-total"), {"ratio": f"{ratio:.1f}"}
     )
 
 

@@ -46,7 +46,7 @@ class Answers:
             except asyncio.CancelledError:
                 if not known[1].cancelled():
                     raise  # it is we who were cancelled, not the first one
-            except Exception:
+            except Exception:  # noqa: S112
                 continue  # the first one failed and is forgotten: this one tries by itself
         future: asyncio.Future[cds_pb2.EvaluateResponse] = asyncio.get_running_loop().create_future()
         self._kept[request.request_id] = (digest, self._clock() + self._ttl, future)

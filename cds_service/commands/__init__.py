@@ -1,0 +1,1 @@
+"""What each `labcue` command does; `cds_service.cli` only parses."""
