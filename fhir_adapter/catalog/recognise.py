@@ -23,7 +23,7 @@ _GROUPS: dict[str, str] = {
     "arteriel": "blood", "veineux": "blood", "capillary": "blood", "capillaire": "blood", "sanguin": "blood",
     "whole": "blood", "ser": "blood", "plas": "blood", "bld": "blood", "serique": "blood", "edta": "blood",
     "urine": "urine", "urines": "urine", "urinary": "urine", "ur": "urine", "urinaire": "urine", "miction": "urine",
-    "csf": "csf", "cerebrospinal": "csf", "lcr": "csf", "lcs": "csf", "cephalorachidien": "csf",
+    "csf": "csf", "cerebrospinal": "csf", "lcr": "csf", "lcs": "csf", "cephalorachidien": "csf", "rachidien": "csf",
     "pleural": "fluid", "ascites": "fluid", "peritoneal": "fluid", "joint": "fluid", "synovial": "fluid",
     "fluid": "fluid", "ascite": "fluid", "liquide": "fluid", "dialysate": "fluid", "amniotic": "fluid",
     "stool": "stool", "feces": "stool", "faeces": "stool", "selles": "stool", "fecal": "stool",
@@ -61,11 +61,15 @@ def unit_kind(unit: str | None) -> str | None:
 
 
 def contradicts(analyte: Analyte, unit: str | None) -> bool:
-    """Whether a percentage came for a count, or a count for a percentage."""
-    if not unit or analyte.unit is None:
+    """Whether a percentage came for a count, a count for a percentage, or a unit a thousand times off (transferrin in
+    mg/dL under the code of the iron binding capacity in ug/dL)."""
+    if not unit or analyte.unit is None or unit == analyte.unit:
         return False
     own, sent = unit_kind(analyte.unit), unit_kind(unit)
-    return own is not None and sent is not None and own != sent
+    if own is not None and sent is not None and own != sent:
+        return True
+    factor = units.factor(unit, analyte.unit)
+    return factor is not None and not 0.001 < factor < 1000
 
 
 def by_name(names: Mapping[str, Analyte], text: str, unit: str | None, group: str | None) -> Analyte | None:

@@ -1,0 +1,106 @@
+"""Answers in words: what they mean, in two languages and three code systems; a negation is never a finding."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fhir_adapter.catalog.answers import classify
+from fhir_adapter.model import Coding
+
+NORMAL = [
+    "Negative", "NEG", "neg.", "Not detected", "NOT DETECTED (see below)", "None", "None seen", "Normal", "Non-reactive", "Nonreactive",
+    "non reactive", "No growth", "No growth after 5 days", "Absent", "négatif", "Négative", "absence", "Absence de germes", "non détecté",
+    "Culture stérile", "-", "NEG.  POSITIVE TRICYCLIC RESULTS represent potentially toxic levels.", "Undetectable", "Not present",
+    "No organisms seen", "NORMAL.  MANUAL.",
+]  # fmt: skip
+ABNORMAL = [
+    "Positive", "POS", "Detected", "Reactive", "Growth", "1+", "2+", "3 +", "+", "++++", "TRACE", "TR", "FEW", "MODERATE", "MANY", "RARE",
+    "OCCASIONAL", "OCC", "positif", "Présence", "présence de nitrites", "traces", "nombreuses", "POS*.  PRESUMPTIVE (UNCONFIRMED)",
+    "Growth of Escherichia coli", "Weakly positive", "1+*.", "+/-", "VERY LOW*.",
+]  # fmt: skip
+UNKNOWN = [
+    "",
+    "banana",
+    "A+ student",
+    "pos or neg pending",
+    "x" * 500,
+    "Escherichia coli",
+    "Yes and no but maybe",
+    "positive; negative control failed but see report",
+]
+
+
+@pytest.mark.parametrize("text", NORMAL)
+def test_normal(text: str) -> None:
+    assert classify(text) == "normal"
+
+
+@pytest.mark.parametrize("text", ABNORMAL)
+def test_abnormal(text: str) -> None:
+    assert classify(text) == "abnormal"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "HOLD.  DISCARD GREATER THAN 4 HOURS OLD.",
+        "Not done",
+        "ART.",
+        "Indeterminate",
+        "UNABLE TO REPORT",
+        "Yellow",
+        "N/A",
+    ],
+)
+def test_descriptive(text: str) -> None:
+    assert classify(text) == "descriptive"
+
+
+@pytest.mark.parametrize("text", UNKNOWN[:-1])
+def test_unknown(text: str) -> None:
+    assert classify(text) is None
+
+
+@pytest.mark.parametrize("finding", ["detected", "reactive", "seen", "present", "identified", "isolated"])
+def test_negations_never_read_as_findings(finding: str) -> None:
+    assert classify(f"not {finding}") == "normal"
+    assert classify(f"NOT {finding.upper()}") == "normal"
+
+
+@pytest.mark.parametrize(
+    ("system", "code", "meaning"),
+    [
+        ("http://snomed.info/sct", "10828004", "abnormal"),
+        ("http://snomed.info/sct", "260385009", "normal"),
+        ("http://snomed.info/sct", "260373001", "abnormal"),
+        ("http://snomed.info/sct", "260415000", "normal"),
+        ("http://snomed.info/sct", "11214006", "abnormal"),
+        ("http://snomed.info/sct", "131194007", "normal"),
+        ("http://terminology.hl7.org/CodeSystem/v2-0136", "Y", "abnormal"),
+        ("http://terminology.hl7.org/CodeSystem/v2-0136", "N", "normal"),
+        ("http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation", "POS", "abnormal"),
+        ("http://example.org/local", "10828004", None),
+    ],
+)
+def test_codes(system: str, code: str, meaning: str | None) -> None:
+    assert classify("", (Coding(system, code),)) == meaning
+
+
+def test_codes_go_before_text_and_contradictions_give_nothing() -> None:
+    positive, negative = Coding("http://snomed.info/sct", "10828004"), Coding("http://snomed.info/sct", "260385009")
+    assert classify("Negative", (positive,)) == "abnormal"
+    assert classify("", (positive, negative)) is None
+    assert classify("", (Coding("urn:local", "1", "Not detected"),)) == "normal"
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_answered(text: str) -> None:
+    assert classify(text) in {"normal", "abnormal", "descriptive", None}
+
+
+@given(st.sampled_from(ABNORMAL + NORMAL), st.sampled_from([str.upper, str.lower, str.title]))
+def test_case_does_not_matter(text: str, change: object) -> None:
+    assert callable(change)
+    assert classify(change(text)) == classify(text)
