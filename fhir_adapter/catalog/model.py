@@ -65,7 +65,9 @@ class Analyte:
     implausible_low: float | None = None
     implausible_high: float | None = None
     abnormal_answers: frozenset[str] = field(default_factory=frozenset)
+    """Answers that are findings, folded by :func:`fhir_adapter.folding.fold`; fold what you look up here."""
     normal_answers: frozenset[str] = field(default_factory=frozenset)
+    """Folded likewise. Where neither set decides: :func:`fhir_adapter.catalog.answers.classify`."""
     qualitative_source: str | None = None
     descriptive: bool = False
     """Neither normal nor abnormal (specimen type, urine colour): never judged."""
