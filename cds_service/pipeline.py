@@ -9,8 +9,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from fhir_adapter.read import Limits, read
-
 from cds_service import cards, policy
 from cds_service.clinical.assess import assess
 from cds_service.config import Settings
@@ -21,6 +19,7 @@ from fhir_adapter.errors import Cancelled, DeadlineTooShort, EngineError
 from fhir_adapter.model import Intake, Panel
 from fhir_adapter.normalize import normalize
 from fhir_adapter.prompt import Prompt, render
+from fhir_adapter.read import Limits, read
 
 log = logging.getLogger(__name__)
 

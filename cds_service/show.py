@@ -23,7 +23,7 @@ CODES = {
     "A": "yellow",
     "N": "green",
 }
-BAR = 17
+BAR = 13
 
 
 def bar(position: float | None) -> str:
@@ -31,7 +31,7 @@ def bar(position: float | None) -> str:
     if position is None:
         return ""
     cells = list("·" * BAR)
-    low, high = 4, BAR - 5
+    low, high = 3, BAR - 4
     cells[low:high] = "─" * (high - low)
     cells[low], cells[high] = "[", "]"
     middle, half = (low + high) / 2, (high - low) / 2
@@ -95,8 +95,11 @@ def _card(card: cds_pb2.Card, flags: dict[str, cds_pb2.Flag], evaluation: cds_pb
 
 def _table(flags: Sequence[cds_pb2.Flag]) -> Table:
     table = Table(box=None, padding=(0, 1), show_header=False)
-    for style in ("bold", "", "", "dim", ""):
-        table.add_column(style=style, overflow="fold")
+    table.add_column(style="bold", max_width=20, overflow="fold")
+    table.add_column(max_width=18, overflow="fold")
+    table.add_column(no_wrap=True)
+    table.add_column(style="dim", no_wrap=True, max_width=24, overflow="ellipsis")
+    table.add_column(min_width=10, overflow="fold")
     for flag in flags:
         style = CODES.get(flag.code, "")
         interval = next((basis for basis in flag.basis if basis.kind == "interval"), None)

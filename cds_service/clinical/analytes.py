@@ -15,7 +15,7 @@ UNITS: dict[str, str | None] = {
     "ph-venous": "[pH]",
     "creatinine": "mg/dL",
     "urea-nitrogen": "mg/dL",
-    "urea": "mg/dL",
+    "urea": "mmol/L",
     "glucose": "mg/dL",
     "haemoglobin": "g/dL",
     "mcv": "fL",

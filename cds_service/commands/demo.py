@@ -67,7 +67,7 @@ async def _demonstrate(settings: Settings, files: list[Path], language: str | No
 
 def _summary(answers: list[tuple[Path, cds_pb2.EvaluateResponse | LabCueError]]) -> Table:
     table = Table(title="What the service said", title_justify="left", box=None, padding=(0, 1), header_style="bold")
-    table.add_column("bundle")
+    table.add_column("bundle", no_wrap=True)
     for column in ("results", "abnormal", "critical", "not assessed", "cards", "ms"):
         table.add_column(column, justify="right")
     for file, answer in answers:

@@ -117,6 +117,9 @@ async def serve(
 
 def _warm_up(pipeline: Evaluates) -> None:
     """Loads what the first request would otherwise wait for."""
+    from fhir_adapter import units
+
+    units.normalize_unit("warm.up")  # the UCUM parser, for units outside the usual ones
     engine = getattr(pipeline, "engine", None)
     if engine is not None:
         engine.warm_up()
