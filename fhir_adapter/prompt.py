@@ -15,6 +15,8 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 
+from fhir_adapter.catalog.answers import classify
+from fhir_adapter.folding import fold
 from fhir_adapter.model import Answer, Interval, Panel, PanelResult, Patient, Quantity, Span, Titre
 from fhir_adapter.prompt_text import clean_answer, clean_name, clean_unit
 
@@ -227,15 +229,18 @@ def _worded(result: PanelResult, value: Answer | Titre) -> str:
     else:
         said = value.text
         text = f'"{clean_answer(said)}"'
-    folded = said.strip().casefold()
+    folded = fold(said)
     analyte = result.analyte
     if result.expected:
-        text += f" expected {_expected(result)}{', as expected' if folded in result.expected else ', differs'}"
+        met = folded in {fold(answer) for answer in result.expected}
+        text += f" expected {_expected(result)}{', as expected' if met else ', differs'}"
+    if analyte is not None and folded in analyte.abnormal_answers:
+        meaning: str | None = "abnormal"
     elif analyte is not None and folded in analyte.normal_answers:
-        text += ", a normal answer"
-    elif analyte is not None and folded in analyte.abnormal_answers:
-        text += ", an abnormal answer"
-    return text
+        meaning = "normal"
+    else:
+        meaning = classify(said, value.codings) if isinstance(value, Answer) else None
+    return text if meaning is None else f"{text}, {meaning} answer"
 
 
 def _expected(result: PanelResult) -> str:

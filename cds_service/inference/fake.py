@@ -63,9 +63,11 @@ def _label(line: str) -> str | None:
         return "HH" if critical[1] == "above" else "LL"
     if side := _SIDE.search(line):
         return {"above": "H", "below": "L", "inside": "N"}.get(side[1])
-    if ", differs" in line or ", an abnormal answer" in line:
+    if ", abnormal answer" in line:
         return "A"
-    return "N" if ", as expected" in line or ", a normal answer" in line else None
+    if ", as expected" in line or ", normal answer" in line:
+        return "N"
+    return "A" if ", differs" in line else None
 
 
 def _spread(given: dict[str, float]) -> tuple[float, ...]:

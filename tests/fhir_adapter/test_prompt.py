@@ -126,11 +126,11 @@ def test_golden_measured_line() -> None:
         (placed(Titre(1, 160, "1:160"), "ANA", expected=("<1:80",)), '"ANA": 1:160 expected "<1:80", differs =>'),
         (
             placed(Answer("Negative"), "Nitrite", expected=("negative",)),
-            '"Nitrite": "Negative" expected "negative", as expected =>',
+            '"Nitrite": "Negative" expected "negative", as expected, normal answer =>',
         ),
         (
             placed(Answer("POSITIVE"), "Nitrite", analyte=NITRITE),
-            'Nitrite: "POSITIVE", an abnormal answer =>',
+            'Nitrite: "POSITIVE", abnormal answer =>',
         ),
         (placed(Answer("amber"), "Colour", analyte=COLOUR), 'Urine colour: "amber"'),
     ],
