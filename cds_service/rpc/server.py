@@ -10,8 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from cds_service.config import Settings
@@ -66,25 +65,25 @@ async def running(
             ("grpc.so_reuseport", 0),
         ]
     )
-    health = health_aio.HealthServicer()
-    await health.set("", NOT_SERVING)
-    await health.set(SERVICE, NOT_SERVING)
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    checks = health.aio.HealthServicer()
+    await checks.set("", NOT_SERVING)
+    await checks.set(SERVICE, NOT_SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     judge = pipeline if pipeline is not None else await asyncio.to_thread(build_pipeline, settings)
     servicer = Servicer(settings, judge, telemetry, store)
     cds_pb2_grpc.add_LabDecisionSupportServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
     if settings.reflection:
-        reflection.enable_server_reflection((SERVICE, health_aio.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     port = _bind(server, settings)
     await server.start()
     await asyncio.to_thread(_warm_up, judge)
-    await health.set("", SERVING)
-    await health.set(SERVICE, SERVING)
+    await checks.set("", SERVING)
+    await checks.set(SERVICE, SERVING)
 
     async def drain() -> None:
         if servicer.draining:
             return
-        await health.enter_graceful_shutdown()
+        await checks.enter_graceful_shutdown()
         if settings.drain_pause_s:
             await asyncio.sleep(settings.drain_pause_s)
         servicer.draining = True

@@ -1,0 +1,81 @@
+"""A real server on loopback, and pipelines that do as a test tells them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from cds_service.config import Settings
+from cds_service.pipeline import Evaluation, Pipeline, Work
+from cds_service.rpc.server import Running, running
+from cds_service.telemetry.setup import setup
+from fhir_adapter import catalog
+
+
+@dataclass
+class Gated:
+    """The real pipeline behind a gate: it says when work has begun and goes on when told, or when its caller is gone."""
+
+    inner: Pipeline
+    begun: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    gate: threading.Event = field(default_factory=threading.Event)
+    error: Exception | None = None
+    calls: int = 0
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    def evaluate(self, bundle: bytes, *, language: str | None = None, work: Work | None = None) -> Evaluation:
+        self.calls += 1
+        self.begun.release()
+        while not self.gate.wait(0.01):
+            if work is not None and work.cancelled():
+                self.stopped.set()
+                work.check()
+        if self.error is not None:
+            raise self.error
+        return self.inner.evaluate(bundle, language=language, work=work)
+
+
+@dataclass
+class Served:
+    """A running server, what it exports, and its pipeline."""
+
+    server: Running
+    spans: InMemorySpanExporter
+    metrics: InMemoryMetricReader
+    pipeline: Any
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.server.port}"
+
+
+Serve = Callable[..., AbstractAsyncContextManager[Served]]
+
+
+@pytest.fixture
+def gated() -> Gated:
+    return Gated(Pipeline(Settings(engine="none"), catalog.load()))
+
+
+@pytest.fixture
+def serve() -> Serve:
+    """Starts a server with given settings, and its pipeline (default: the real one)."""
+
+    @asynccontextmanager
+    async def start(pipeline: Any = None, **given: Any) -> AsyncIterator[Served]:
+        settings = Settings(**({"port": 0, "engine": "none", "drain_grace_s": 2.0} | given))
+        spans, metrics = InMemorySpanExporter(), InMemoryMetricReader()
+        telemetry = setup(settings, processors=[SimpleSpanProcessor(spans)], readers=[metrics])
+        pipeline = pipeline or Pipeline(settings, catalog.load())
+        async with running(settings, pipeline, telemetry=telemetry) as server:
+            yield Served(server, spans, metrics, pipeline)
+
+    return start
