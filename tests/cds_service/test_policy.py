@@ -1,0 +1,86 @@
+"""Rule and model together: the floor holds, every result ends once."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cds_service import policy
+from cds_service.clinical.assess import assess
+from cds_service.domain import ModelInfo
+from cds_service.inference.engine import SlotScores
+from fhir_adapter import catalog
+from fhir_adapter.normalize import normalize
+from fhir_adapter.prompt import LABELS
+from fhir_adapter.read import read
+from tests.bundles import bundle, observation
+
+PANEL = normalize(
+    read(
+        bundle(
+            observation("k", "2823-3", 6.9, "mmol/L", 3.5, 5.1),
+            observation("na", "2951-2", 140, "mmol/L", 135, 145),
+            observation("crea", "2160-0", 3.4, "mg/dL"),
+            observation("alt", "1742-6", 20, "U/L"),
+            observation("odd", "99999-9", 3, "wibble"),
+            observation("bad", "2823-3", 410, "mmol/L"),
+        )
+    ),
+    catalog.load(),
+)
+FOUND = assess(PANEL)
+MODEL = ModelInfo("m", "1")
+
+_weights = st.lists(st.floats(0.001, 1), min_size=len(LABELS), max_size=len(LABELS))
+_scores = st.lists(_weights, min_size=len(PANEL.results), max_size=len(PANEL.results)).map(
+    lambda rows: tuple(SlotScores(slot, tuple(w / sum(row) for w in row)) for slot, row in enumerate(rows))
+)
+
+
+@given(_scores, st.floats(0, 1))
+def test_the_floor_holds_and_every_result_ends_once(scores: tuple[SlotScores, ...], threshold: float) -> None:
+    verdict = policy.decide(PANEL, FOUND, scores, threshold=threshold, model=MODEL, degraded=None)
+    flags = {flag.subject.result.path: flag for flag in verdict.flags}
+    missing = [entry.path for entry in verdict.not_assessed]
+    assert sorted([*flags, *missing]) == sorted(placed.result.path for placed in PANEL.results)
+    for finding in FOUND.results:
+        path = PANEL.results[finding.index].result.path
+        if finding.floor:
+            assert flags[path].code == finding.code
+        elif path in flags:
+            assert not flags[path].critical
+            assert flags[path].abnormal == (scores[finding.index].abnormal >= threshold)
+    implausible = PANEL.results[5].result.path
+    assert implausible in missing
+
+
+def _clear(slot: int) -> SlotScores:
+    return SlotScores(slot, (1.0, *(0.0,) * (len(LABELS) - 1)))
+
+
+def test_sources_are_told() -> None:
+    scores = tuple(_clear(slot) for slot in range(len(PANEL.results)))
+    verdict = policy.decide(PANEL, FOUND, scores, threshold=0.5, model=MODEL, degraded=None)
+    said = {flag.subject.result.observation: (flag.code, flag.source) for flag in verdict.flags}
+    assert said["Observation/k"] == ("HH", "rule")
+    assert said["Observation/na"] == ("N", "both")
+    assert said["Observation/crea"] == ("N", "model")
+    assert said["Observation/odd"] == ("N", "model")
+
+
+def test_a_model_flag_lies_on_the_side_of_its_value() -> None:
+    low = SlotScores(3, (0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+    scores = (*(_clear(slot) for slot in (0, 1, 2)), low, _clear(4), _clear(5))
+    verdict = policy.decide(PANEL, FOUND, scores, threshold=0.5, model=MODEL, degraded=None)
+    (alt,) = [flag for flag in verdict.flags if flag.subject.result.observation == "Observation/alt"]
+    assert alt.source == "model"
+    assert alt.code == ("H" if (alt.subject.position or 0) > 0 else "L")
+    assert alt.probability == 1.0
+
+
+def test_scores_that_are_none_are_ignored_as_a_whole_and_said() -> None:
+    for scores in ((), (_clear(99),), (_clear(0), _clear(0)), (SlotScores(0, (0.5, 0.5)),)):
+        verdict = policy.decide(PANEL, FOUND, scores, threshold=0.5, model=MODEL, degraded=None)
+        assert verdict.degraded == policy.BAD_ANSWER
+        assert verdict.model is None
+        assert all(flag.probability is None for flag in verdict.flags)
