@@ -1,0 +1,159 @@
+"""The command line as people run it: a real process, real files."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cds_service.client import LabCueClient
+from tests.bundles import PANEL, bundle, observation
+
+LABCUE = [sys.executable, "-m", "cds_service.cli"]
+NORMAL = bundle(observation("na", "2951-2", 140, "mmol/L", 135, 145))
+ABNORMAL = bundle(observation("cl", "2075-0", 115, "mmol/L", 98, 107))
+UNKNOWN = bundle(observation("x", "2160-0", 90, ""))
+
+
+def _run(*arguments: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("LABCUE_")}
+    return subprocess.run([*LABCUE, *arguments], input=stdin, capture_output=True, env=clean | env, timeout=120)
+
+
+def test_help_and_version_import_nothing_heavy() -> None:
+    code = (
+        "import sys; from cds_service import cli;"
+        "heavy = {'torch', 'transformers', 'grpc', 'fhir', 'pint', 'opentelemetry', 'pydantic'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert b"labcue" in _run("--version").stdout
+
+
+@pytest.mark.parametrize("command", ["serve", "check", "explain", "config", "demo"])
+def test_every_command_has_help_with_examples(command: str) -> None:
+    shown = _run(command, "--help")
+    assert shown.returncode == 0
+    assert b"Examples:" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [(NORMAL, 0), (ABNORMAL, 1), (PANEL, 2), (UNKNOWN, 3), (b"{", 3)],
+    ids=["0", "1", "2", "3", "bad"],
+)
+def test_the_exit_status_says_what_was_found(data: bytes, status: int) -> None:
+    assert _run("check", "-", stdin=data).returncode == status
+    assert _run("check", "-", "--exit-zero", stdin=data).returncode == 0
+
+
+def test_ndjson_answers_line_by_line_in_order_and_goes_on_after_a_bad_line(tmp_path: Path) -> None:
+    file = tmp_path / "night.ndjson"
+    file.write_bytes(b"\n".join([NORMAL, b'{"resourceType": "Bundle", Jane', PANEL, ABNORMAL]) + b"\n")
+    done = _run("check", str(file), "--format", "ndjson")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 2
+    assert len(lines) == 4
+    assert lines[0]["cards"] == []
+    assert lines[1]["error"]["code"] == "not-json"
+    assert lines[1]["error"]["source"].endswith("night.ndjson:2")
+    assert lines[2]["cards"][0]["indicator"] == "critical"
+    assert lines[3]["cards"][0]["indicator"] == "warning"
+    assert b"night.ndjson:2" in done.stderr
+    assert b"Jane" not in done.stdout + done.stderr
+
+
+def test_folders_gzip_and_stdin(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a.json").write_bytes(PANEL)
+    (tmp_path / "b" / "c.ndjson.gz").write_bytes(gzip.compress(NORMAL + b"\n" + ABNORMAL + b"\n"))
+    (tmp_path / "notes.txt").write_text("not a bundle")
+    done = _run("check", str(tmp_path), "--format", "json")
+    shown = json.loads(done.stdout)
+    assert [Path(one["source"]).name for one in shown] == ["a.json", "c.ndjson.gz:1", "c.ndjson.gz:2"]
+    assert len(_run("check", "-", "--format", "ndjson", stdin=PANEL + b"\n" + NORMAL).stdout.splitlines()) == 2
+    pretty = json.dumps(json.loads(PANEL), indent=2).encode()
+    assert len(_run("check", "-", "--format", "ndjson", stdin=pretty).stdout.splitlines()) == 1
+
+
+def test_a_missing_path_is_said_and_the_rest_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(NORMAL)
+    done = _run("check", str(tmp_path / "none.json"), str(tmp_path / "a.json"), "--format", "ndjson")
+    assert done.returncode == 3
+    assert b"there is no such file" in done.stderr
+    assert len(done.stdout.splitlines()) == 2
+
+
+def test_text_shows_value_interval_and_basis() -> None:
+    shown = _run("check", "-", "--language", "fr", stdin=PANEL, COLUMNS="140").stdout.decode()
+    assert "Potassium 6.9 mmol/L : critique" in shown
+    assert "3.5-5.1 mmol/L lab" in shown
+    assert "Kost" in shown
+
+
+def test_explain_shows_the_way(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_bytes(PANEL)
+    shown = json.loads(_run("explain", str(file), "--format", "json").stdout)
+    assert shown["normalized"][0]["analyte"] == "potassium"
+    assert shown["prompt"].count("=>") >= 2
+    assert {rule["kind"] for rule in shown["rules"]} >= {"interval", "critical"}
+    text = _run("explain", str(file)).stdout.decode()
+    for part in ("1 Read", "2 Normalized", "3 Prompt", "4 Rules", "6 Verdict"):
+        assert part in text
+    assert _run("explain", "-", stdin=b"{").returncode == 3
+
+
+def test_config_tells_where_each_setting_came_from() -> None:
+    shown = json.loads(_run("config", "--format", "json", "--set", "max_queue=9", LABCUE_PORT="6000").stdout)
+    assert shown["port"] == {"value": 6000, "from": "LABCUE_PORT"}
+    assert shown["max_queue"] == {"value": 9, "from": "command line"}
+    assert shown["host"]["from"] == "default"
+
+
+def test_settings_that_do_not_hold_are_all_named() -> None:
+    done = _run("serve", "--port", "99999", "--engine", "gpt")
+    assert done.returncode == 78
+    assert b"port" in done.stderr
+    assert b"engine" in done.stderr
+    assert _run("check", "-", "--set", "nonsense=1", stdin=NORMAL).returncode == 78
+
+
+def test_serve_answers_and_drains_on_sigterm() -> None:
+    process = subprocess.Popen(
+        [*LABCUE, "serve", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert "degraded: model not loaded" in line
+        with LabCueClient(line.split()[3]) as client:
+            assert client.evaluate(PANEL).cards
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_demo_shows_cards_and_ends() -> None:
+    done = _run("demo", "--plain", "--only", "hyperkalaemia", COLUMNS="120")
+    assert done.returncode == 0, done.stderr
+    assert b"CRITICAL" in done.stdout
+    assert b"1 bundles sent, 1 answered" in done.stdout
+    assert _run("demo", "--only", "nothing-of-that-name").returncode == 1
+
+
+def test_a_reader_that_stops_early_ends_it_quietly(tmp_path: Path) -> None:
+    file = tmp_path / "many.ndjson"
+    file.write_bytes((PANEL + b"\n") * 300)
+    command = f"{' '.join(LABCUE)} check {file} --format ndjson | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=120)
+    assert len(done.stdout.splitlines()) == 1
+    assert b"Traceback" not in done.stderr
