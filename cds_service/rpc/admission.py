@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from cds_service.telemetry.setup import Telemetry
@@ -13,11 +13,16 @@ from fhir_adapter.errors import DeadlineTooShort, Overloaded
 
 
 class Admission:
-    """At most ``running`` evaluations at a time and ``waiting`` in line. One more is refused at once."""
+    """At most ``running`` evaluations at a time and ``waiting`` in line. One more is refused at once.
+
+    Items of streams aren't refused: they take turns for half of the places (:meth:`stream_turn`), so that streams
+    can't shut single calls out, and what waits here stays bounded by one and a half times ``running + waiting``.
+    """
 
     def __init__(self, running: int, waiting: int, telemetry: Telemetry) -> None:
         self._limit = running + waiting
         self._slots = asyncio.Semaphore(running)
+        self._turns = asyncio.Semaphore(max(1, self._limit // 2))
         self._telemetry = telemetry
         self._inside = 0
 
@@ -26,12 +31,16 @@ class Admission:
         """Evaluations that run or wait."""
         return self._inside
 
+    def stream_turn(self) -> AbstractAsyncContextManager[Any]:
+        """An item of a stream waits here, as long as it takes, before its time starts to run."""
+        return self._turns
+
     @asynccontextmanager
     async def place(self, deadline: float, *, refuse: bool = True) -> AsyncIterator[Slot]:
         """A running slot, before ``deadline`` (``time.monotonic``).
 
         Raises:
-            Overloaded: running and waiting are full (not with ``refuse=False``: a stream waits instead).
+            Overloaded: running and waiting are full (not with ``refuse=False``: for items that have their turn).
             DeadlineTooShort: no slot came free in time.
         """
         if refuse and self._inside >= self._limit:

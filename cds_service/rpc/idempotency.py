@@ -7,11 +7,14 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from fhir_adapter.errors import InvalidInput, RequestIdReused, Violation
 from labcue.v1 import cds_pb2
 
 MAX_ID = 128
+MAX_BYTES = 64 * 1024 * 1024
+"""Most serialized bytes of answers kept, whatever their number."""
 
 
 def check_id(request_id: str) -> None:
@@ -20,12 +23,26 @@ def check_id(request_id: str) -> None:
         raise InvalidInput(violations=(Violation("request_id", f"at most {MAX_ID} printable characters"),))
 
 
-class Answers:
-    """Answers by request id, the oldest dropped first. Failures aren't kept."""
+@dataclass(slots=True)
+class _Entry:
+    digest: bytes
+    until: float
+    answer: asyncio.Future[cds_pb2.EvaluateResponse]
+    size: int = 0
 
-    def __init__(self, entries: int, ttl_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._entries, self._ttl, self._clock = entries, ttl_s, clock
-        self._kept: OrderedDict[str, tuple[bytes, float, asyncio.Future[cds_pb2.EvaluateResponse]]] = OrderedDict()
+
+class Answers:
+    """Answers by request id, the oldest dropped first: past a number, a size or their time. Failures aren't kept."""
+
+    def __init__(
+        self, entries: int, ttl_s: float, *, max_bytes: int = MAX_BYTES, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._entries, self._ttl, self._max_bytes, self._clock = entries, ttl_s, max_bytes, clock
+        self._kept: OrderedDict[str, _Entry] = OrderedDict()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
     async def once(
         self, request: cds_pb2.EvaluateRequest, work: Callable[[], Awaitable[cds_pb2.EvaluateResponse]]
@@ -35,38 +52,43 @@ class Answers:
         Raises:
             RequestIdReused: the id came with another content.
         """
+        self._drop_old()
         if not request.request_id or self._entries == 0:
             return await work()
         digest = hashlib.sha256(request.language.encode() + b"\0" + request.bundle).digest()
-        while (known := self._find(request.request_id)) is not None:
-            if known[0] != digest:
+        while (known := self._kept.get(request.request_id)) is not None:
+            if known.digest != digest:
                 raise RequestIdReused
-            try:
-                return await asyncio.shield(known[1])
-            except asyncio.CancelledError:
-                if not known[1].cancelled():
-                    raise  # it is we who were cancelled, not the first one
-            except Exception:  # noqa: S112
-                continue  # the first one failed and is forgotten: this one tries by itself
-        future: asyncio.Future[cds_pb2.EvaluateResponse] = asyncio.get_running_loop().create_future()
-        self._kept[request.request_id] = (digest, self._clock() + self._ttl, future)
-        while len(self._kept) > self._entries:
-            self._kept.popitem(last=False)
+            await asyncio.wait((known.answer,))
+            if not known.answer.cancelled():
+                return known.answer.result()
+            # the first one failed or left and is forgotten: this one tries by itself
+        entry = _Entry(digest, self._clock() + self._ttl, asyncio.get_running_loop().create_future())
+        self._kept[request.request_id] = entry
         try:
             response = await work()
         except BaseException:
-            if self._kept.get(request.request_id, (b"", 0.0, None))[2] is future:
-                del self._kept[request.request_id]
-            future.cancel()
+            self._forget(request.request_id, entry)
+            entry.answer.cancel()
             raise
-        future.set_result(response)
+        entry.answer.set_result(response)
+        if self._kept.get(request.request_id) is entry:
+            entry.size = response.ByteSize()
+            self._bytes += entry.size
+        self._drop_old()
         return response
 
-    def _find(self, request_id: str) -> tuple[bytes, asyncio.Future[cds_pb2.EvaluateResponse]] | None:
-        found = self._kept.get(request_id)
-        if found is None:
-            return None
-        if found[2].done() and (found[1] < self._clock() or found[2].cancelled()):
+    def _drop_old(self) -> None:
+        """Entries stand in the order of their end; one under way goes only where there are too many."""
+        now = self._clock()
+        while self._kept:
+            request_id, entry = next(iter(self._kept.items()))
+            late = entry.until < now and entry.answer.done()
+            if not (late or len(self._kept) > self._entries or self._bytes > self._max_bytes):
+                return
+            self._forget(request_id, entry)
+
+    def _forget(self, request_id: str, entry: _Entry) -> None:
+        if self._kept.get(request_id) is entry:
             del self._kept[request_id]
-            return None
-        return found[0], found[2]
+            self._bytes -= entry.size

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from functools import cache
 from importlib import metadata
-from typing import Any, Protocol, TypeVar
-
-from grpc_status import rpc_status
+from typing import Any, Protocol
 
 from cds_service import words
 from cds_service.config import Settings
@@ -20,27 +18,17 @@ from cds_service.feedback import Feedback, FeedbackStore
 from cds_service.pipeline import Evaluation, Work
 from cds_service.rpc import wire
 from cds_service.rpc.admission import Admission
+from cds_service.rpc.ending import end_cancelled, guard, known
 from cds_service.rpc.idempotency import Answers, check_id
 from cds_service.rpc.status import grpc_code, to_status
 from cds_service.telemetry.setup import Call, Telemetry
 from fhir_adapter.catalog import Catalog
-from fhir_adapter.errors import (
-    Cancelled,
-    DeadlineTooShort,
-    Draining,
-    InternalError,
-    InvalidInput,
-    LabCueError,
-    LimitExceeded,
-    Overloaded,
-    Violation,
-)
+from fhir_adapter.errors import DeadlineTooShort, Draining, InvalidInput, LabCueError, LimitExceeded, Violation
 from labcue.v1 import cds_pb2, cds_pb2_grpc
 
-T = TypeVar("T")
-log = logging.getLogger(__name__)
 SERVICE = "labcue.v1.LabDecisionSupport"
 MAX_STREAM_WORK = 16
+"""Bundles of one stream that are read, judged or not yet sent back; the stream isn't read further until one is."""
 _OUTCOMES = {cds_pb2.FEEDBACK_OUTCOME_ACCEPTED: "accepted", cds_pb2.FEEDBACK_OUTCOME_OVERRIDDEN: "overridden"}
 
 
@@ -60,6 +48,11 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
         self._threads = ThreadPoolExecutor(settings.max_concurrency, thread_name_prefix="evaluate")
         self.draining = False
 
+    @property
+    def inside(self) -> int:
+        """Evaluations that run or wait now."""
+        return self._admission.inside
+
     def close(self) -> None:
         """Waits for running work and ends its threads."""
         self._threads.shutdown(wait=True, cancel_futures=True)
@@ -68,69 +61,79 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
         deadline = self._deadline(context)
 
         async def work(call: Call) -> cds_pb2.EvaluateResponse:
-            check_id(request.request_id)
+            self._check(request)
             return await self._answers.once(request, lambda: self._evaluate(request, deadline, call))
 
-        return await self._guard(context, "Evaluate", work)
+        with self._call(context, "Evaluate") as call:
+            return await guard(call, context, work)
 
-    async def EvaluateStream(
-        self, requests: AsyncIterator[cds_pb2.EvaluateStreamRequest], context: Any
-    ) -> AsyncIterator[cds_pb2.EvaluateStreamResponse]:
-        answers: asyncio.Queue[cds_pb2.EvaluateStreamResponse | None] = asyncio.Queue(MAX_STREAM_WORK)
-        metadata = tuple(context.invocation_metadata() or ())
-        with self._telemetry.call(f"{SERVICE}/EvaluateStream", metadata) as call:
-            reader = asyncio.create_task(self._read_stream(requests, answers, metadata))
+    async def EvaluateStream(self, requests: AsyncIterator[cds_pb2.EvaluateStreamRequest], context: Any) -> None:
+        async def work(call: Call) -> None:
+            # Unbounded on purpose: ``room`` bounds what can be in it, and its last entry must never have to wait.
+            answers: asyncio.Queue[cds_pb2.EvaluateStreamResponse | None] = asyncio.Queue()
+            room = asyncio.Semaphore(MAX_STREAM_WORK)
+            reader = asyncio.create_task(self._read_stream(requests, answers, room, call, context))
             try:
                 while (answer := await answers.get()) is not None:
-                    yield answer
+                    await context.write(answer)
+                    room.release()
                 await reader
-                call.end("OK")
-            except (asyncio.CancelledError, GeneratorExit):
-                self._end_cancelled(call, context)
-                raise
-            except Exception as error:
-                await self._abort(call, context, error)
             finally:
                 reader.cancel()
                 with suppress(asyncio.CancelledError, Exception):
                     await reader
 
+        with self._call(context, "EvaluateStream") as call:
+            await guard(call, context, work)
+
     async def _read_stream(
-        self, requests: AsyncIterator[cds_pb2.EvaluateStreamRequest], answers: Any, metadata: Any
+        self,
+        requests: AsyncIterator[cds_pb2.EvaluateStreamRequest],
+        answers: asyncio.Queue[cds_pb2.EvaluateStreamResponse | None],
+        room: asyncio.Semaphore,
+        stream: Call,
+        context: Any,
     ) -> None:
         """Starts an evaluation per request, a bounded number at a time; None ends the answers."""
-        room = asyncio.Semaphore(MAX_STREAM_WORK)
+
+        async def answer(request: cds_pb2.EvaluateRequest) -> None:
+            answers.put_nowait(await self._stream_item(request, stream, context))
+
         try:
             async with asyncio.TaskGroup() as tasks:
+                await room.acquire()
                 async for item in requests:
+                    tasks.create_task(answer(item.request))
                     await room.acquire()
-                    tasks.create_task(self._stream_item(item.request, answers, metadata, room))
         finally:
-            await answers.put(None)
+            answers.put_nowait(None)
 
     async def _stream_item(
-        self, request: cds_pb2.EvaluateRequest, answers: Any, metadata: Any, room: asyncio.Semaphore
-    ) -> None:
-        answer = cds_pb2.EvaluateStreamResponse(request_id=request.request_id)
-        with self._telemetry.call(f"{SERVICE}/EvaluateStream.item", metadata) as call:
+        self, request: cds_pb2.EvaluateRequest, stream: Call, context: Any
+    ) -> cds_pb2.EvaluateStreamResponse:
+        """One bundle of a stream: its answer, or its own error."""
+        failure: LabCueError
+        with self._telemetry.item(stream) as call:
+
+            async def work() -> cds_pb2.EvaluateResponse:
+                async with self._admission.stream_turn():
+                    return await self._evaluate(request, self._deadline(context), call, refuse=False)
+
             try:
-                check_id(request.request_id)
+                self._check(request)
                 if not request.request_id:
                     raise InvalidInput(violations=(Violation("request_id", "required in a stream"),))
-                deadline = time.monotonic() + self._settings.default_deadline_s
-                response = await self._answers.once(
-                    request, lambda: self._evaluate(request, deadline, call, refuse=False)
-                )
-                answer.response.CopyFrom(response)
-                call.end("OK")
+                response = await self._answers.once(request, work)
+            except asyncio.CancelledError:
+                end_cancelled(call, context)
+                raise
             except Exception as error:
-                known = _known(error)
-                call.end(grpc_code(known).name, known.code)
-                answer.error.CopyFrom(to_status(known))
-        try:
-            await answers.put(answer)
-        finally:
-            room.release()
+                failure = known(error)
+                call.end(grpc_code(failure).name, failure.code)
+            else:
+                call.end("OK")
+                return cds_pb2.EvaluateStreamResponse(request_id=request.request_id, response=response)
+        return cds_pb2.EvaluateStreamResponse(request_id=request.request_id, error=to_status(failure))
 
     async def SendFeedback(self, request: cds_pb2.SendFeedbackRequest, context: Any) -> cds_pb2.SendFeedbackResponse:
         async def work(call: Call) -> cds_pb2.SendFeedbackResponse:
@@ -138,7 +141,8 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
             unmatched = await asyncio.to_thread(self._store.add, entries)
             return cds_pb2.SendFeedbackResponse(stored=len(entries), unmatched_cards=unmatched)
 
-        return await self._guard(context, "SendFeedback", work)
+        with self._call(context, "SendFeedback") as call:
+            return await guard(call, context, work)
 
     async def GetServiceInfo(
         self, request: cds_pb2.GetServiceInfoRequest, context: Any
@@ -146,13 +150,14 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
         async def work(call: Call) -> cds_pb2.GetServiceInfoResponse:
             return self._info()
 
-        return await self._guard(context, "GetServiceInfo", work)
+        with self._call(context, "GetServiceInfo") as call:
+            return await guard(call, context, work)
 
     def _info(self) -> cds_pb2.GetServiceInfoResponse:
         catalog: Catalog | None = getattr(self._pipeline, "catalog", None)
         engine = getattr(self._pipeline, "engine", None)
         info = cds_pb2.GetServiceInfoResponse(
-            version=metadata.version("labcue"),
+            version=_version(),
             degraded=getattr(self._pipeline, "degraded", None) or "",
             catalog_version=catalog.version if catalog is not None else "",
             analytes=len(catalog.analytes) if catalog is not None else 0,
@@ -165,14 +170,21 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
             wire.set_model(info.model, engine.info)
         return info
 
+    def _call(self, context: Any, method: str) -> AbstractContextManager[Call]:
+        return self._telemetry.call(f"{SERVICE}/{method}", tuple(context.invocation_metadata() or ()))
+
+    def _check(self, request: cds_pb2.EvaluateRequest) -> None:
+        """What can be said of a request before anything is done with its content."""
+        if self.draining:
+            raise Draining
+        check_id(request.request_id)
+        if len(request.bundle) > self._settings.max_bundle_bytes:
+            raise LimitExceeded(violations=(Violation("bundle", f"at most {self._settings.max_bundle_bytes} bytes"),))
+
     async def _evaluate(
         self, request: cds_pb2.EvaluateRequest, deadline: float, call: Call, *, refuse: bool = True
     ) -> cds_pb2.EvaluateResponse:
         """One evaluation in a worker thread, inside its deadline; a caller that leaves stops it at its next step."""
-        if self.draining:
-            raise Draining
-        if len(request.bundle) > self._settings.max_bundle_bytes:
-            raise LimitExceeded(violations=(Violation("bundle", f"at most {self._settings.max_bundle_bytes} bytes"),))
         if deadline - time.monotonic() < self._settings.min_deadline_s:
             raise DeadlineTooShort
         gone = threading.Event()
@@ -180,21 +192,22 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
 
         def run() -> tuple[Evaluation, cds_pb2.EvaluateResponse]:
             evaluation = self._pipeline.evaluate(request.bundle, language=request.language or None, work=work)
-            return evaluation, wire.to_response(evaluation, trace_id=call.trace_id)
+            response = wire.to_response(evaluation, trace_id=call.trace_id)
+            self._store.issued([card.uuid for card in response.cards])
+            return evaluation, response
 
         async with self._admission.place(deadline, refuse=refuse) as slot:
             running = asyncio.get_running_loop().run_in_executor(self._threads, run)
             slot.keep_until(running)
             try:
-                async with asyncio.timeout(deadline - time.monotonic()):
-                    evaluation, response = await asyncio.shield(running)
-            except TimeoutError:
-                gone.set()
-                raise DeadlineTooShort from None
+                done, _ = await asyncio.wait((running,), timeout=max(0.0, deadline - time.monotonic()))
             except asyncio.CancelledError:
                 gone.set()
                 raise
-        self._store.issued(card.uuid for card in response.cards)
+            if not done:
+                gone.set()
+                raise DeadlineTooShort
+            evaluation, response = running.result()
         self._telemetry.verdict(
             call.span, evaluation.verdict, evaluation.observations, len(evaluation.cards), evaluation.language
         )
@@ -206,46 +219,10 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
         longest = self._settings.default_deadline_s
         return time.monotonic() + (longest if left is None else min(left, longest))
 
-    async def _guard(self, context: Any, method: str, work: Callable[[Call], Awaitable[T]]) -> T:
-        """Runs one unary call and owns its ending."""
-        with self._telemetry.call(f"{SERVICE}/{method}", tuple(context.invocation_metadata() or ())) as call:
-            try:
-                answer = await work(call)
-            except asyncio.CancelledError:
-                self._end_cancelled(call, context)
-                raise
-            except Exception as error:
-                await self._abort(call, context, error)
-                raise  # not reached: abort raises
-            call.end("OK")
-            return answer
 
-    async def _abort(self, call: Call, context: Any, error: Exception) -> None:
-        """Ends a call with a rich status; never returns."""
-        known = _known(error)
-        call.end(grpc_code(known).name, known.code)
-        if isinstance(known, Overloaded):
-            context.set_trailing_metadata((("grpc-retry-pushback-ms", str(int(known.retry_after_s * 1000))),))
-        await context.abort_with_status(rpc_status.to_status(to_status(known)))
-
-    def _end_cancelled(self, call: Call, context: Any) -> None:
-        left = context.time_remaining()
-        if left is not None and left <= 0:
-            call.end("DEADLINE_EXCEEDED", DeadlineTooShort.code)
-        else:
-            call.end("CANCELLED", Cancelled.code)
-
-
-def _known(error: Exception) -> LabCueError:
-    """The error as one of ours. A fault of ours is logged by type and place, never by its text: that may hold data."""
-    if isinstance(error, LabCueError):
-        return error
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace is not None else "unknown"
-    log.error("internal error: %s at %s", type(error).__name__, place)
-    return InternalError()
+@cache
+def _version() -> str:
+    return metadata.version("labcue")
 
 
 def _feedback(entry: cds_pb2.Feedback) -> Feedback:
@@ -253,7 +230,7 @@ def _feedback(entry: cds_pb2.Feedback) -> Feedback:
     return Feedback(
         card=entry.card,
         outcome=_OUTCOMES.get(entry.outcome, ""),
-        suggestions=tuple(suggestion.id for suggestion in entry.accepted_suggestions if suggestion.id),
+        suggestions=tuple(suggestion.id for suggestion in entry.accepted_suggestions),
         reason_code=reason.code,
         reason_system=reason.system,
         reason_display=reason.display,

@@ -21,6 +21,9 @@ CARDS = "labcue.cards"
 MODEL = "gen_ai.request.model"
 OPERATION = "gen_ai.operation.name"
 
+STREAM_ITEM = "EvaluateStream.item"
+"""Name of the span of one bundle of a stream."""
+
 ALLOWED = frozenset(
     {
         RPC_SYSTEM,
@@ -40,10 +43,11 @@ ALLOWED = frozenset(
         OPERATION,
     }
 )
-"""Attributes that may leave. Their values are counts or members of closed sets, never of a bundle."""
+"""Attributes that may leave. Their values are counts or words of ours, never of a bundle: see ``guard``."""
 
 # Metrics
 CALL_DURATION = "rpc.server.call.duration"
+ITEM_DURATION = "labcue.stream.item.duration"
 STEP_DURATION = "labcue.step.duration"
 REQUESTS = "labcue.requests"
 FLAGGED = "labcue.flags"
@@ -52,3 +56,8 @@ ERRORS = "labcue.errors"
 IN_FLIGHT = "labcue.requests.in_flight"
 QUEUED = "labcue.requests.queued"
 DROPPED = "labcue.telemetry.dropped_attributes"
+
+CALL_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+"""Seconds; those that the semantic conventions advise for calls."""
+STEP_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+"""Seconds; a step of a small bundle takes less than a millisecond."""

@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
+from opentelemetry.metrics import Histogram, NoOpMeterProvider
 from opentelemetry.metrics import MeterProvider as MeterProviderApi
-from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
@@ -25,18 +26,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from cds_service.config import Settings
 from cds_service.domain import Verdict
 from cds_service.telemetry import names
-
-Attribute = str | int | float | bool
-MAX_VALUE = 120
-
-
-def allowed(attributes: Mapping[str, Attribute]) -> dict[str, Attribute]:
-    """Only attributes of the allowlist, strings cut short."""
-    return {
-        name: value[:MAX_VALUE] if isinstance(value, str) else value
-        for name, value in attributes.items()
-        if name in names.ALLOWED
-    }
+from cds_service.telemetry.guard import Attribute, allowed
 
 
 class Telemetry:
@@ -47,8 +37,24 @@ class Telemetry:
         self._tracer = (tracing or trace.NoOpTracerProvider()).get_tracer(names.SCOPE)
         self._propagator = TraceContextTextMapPropagator()
         meter = metering.get_meter(names.SCOPE)
-        self._duration = meter.create_histogram(names.CALL_DURATION, unit="s", description="Duration of calls")
-        self._step = meter.create_histogram(names.STEP_DURATION, unit="s", description="Duration of pipeline steps")
+        self._duration = meter.create_histogram(
+            names.CALL_DURATION,
+            unit="s",
+            description="Duration of calls",
+            explicit_bucket_boundaries_advisory=names.CALL_BUCKETS,
+        )
+        self._item = meter.create_histogram(
+            names.ITEM_DURATION,
+            unit="s",
+            description="Duration of one bundle of a stream, waiting included",
+            explicit_bucket_boundaries_advisory=names.CALL_BUCKETS,
+        )
+        self._step = meter.create_histogram(
+            names.STEP_DURATION,
+            unit="s",
+            description="Duration of pipeline steps",
+            explicit_bucket_boundaries_advisory=names.STEP_BUCKETS,
+        )
         self._requests = meter.create_counter(names.REQUESTS, description="Calls, by method and status")
         self._flags = meter.create_counter(names.FLAGGED, description="Flags, by code and source")
         self._not_assessed = meter.create_counter(names.NOT_ASSESSED, description="Not assessed, by reason")
@@ -66,31 +72,40 @@ class Telemetry:
 
     @contextmanager
     def call(self, method: str, metadata: Sequence[tuple[str, str | bytes]]) -> Iterator[Call]:
-        """The span of one call, child of the caller's trace. The Call's ending is written when the block ends."""
-        carrier = {
-            key: value for key, value in metadata if isinstance(value, str) and key in ("traceparent", "tracestate")
-        }
+        """The span of one call, child of the caller's trace. The Call's ending is written when the block ends.
+
+        Of what the caller sends only ``traceparent`` is read: it is hexadecimal; ``tracestate`` is free text.
+        """
+        carrier = {key: value for key, value in metadata if isinstance(value, str) and key == "traceparent"}
         parent = self._propagator.extract(carrier, otel_context.Context())
         base = self.attributes({names.RPC_SYSTEM: "grpc", names.RPC_METHOD: method})
         span = self._tracer.start_span(method, context=parent, kind=SpanKind.SERVER, attributes=base)
-        call = Call(self, method, span)
+        yield from self._watched(Call(self, method, span), base, self._duration)
+
+    @contextmanager
+    def item(self, stream: Call) -> Iterator[Call]:
+        """The span of one bundle of a stream, child of the stream's own, with an ending of its own."""
+        base = self.attributes({names.RPC_SYSTEM: "grpc", names.RPC_METHOD: stream.method})
+        parent = trace.set_span_in_context(stream.span, otel_context.Context())
+        span = self._tracer.start_span(names.STREAM_ITEM, context=parent, attributes=base)
+        yield from self._watched(Call(self, stream.method, span), base, self._item)
+
+    def _watched(self, call: Call, base: dict[str, Attribute], duration: Histogram) -> Iterator[Call]:
         began = time.perf_counter()
         try:
             yield call
         finally:
-            self._end(call, time.perf_counter() - began, base)
-
-    def _end(self, call: Call, seconds: float, base: dict[str, Attribute]) -> None:
-        ending: dict[str, Attribute] = {names.RPC_STATUS: call.status}
-        if call.error:
-            ending[names.ERROR_TYPE] = call.error
-            self._errors.add(1, self.attributes({names.ERROR_TYPE: call.error}))
-        ending = self.attributes(ending)
-        call.span.set_attributes(ending)
-        call.span.set_status(Status(StatusCode.OK if call.status == "OK" else StatusCode.ERROR))
-        call.span.end()
-        self._duration.record(seconds, {**base, **ending})
-        self._requests.add(1, {**base, **ending})
+            seconds = time.perf_counter() - began
+            ending: dict[str, Attribute] = {names.RPC_STATUS: call.status}
+            if call.error:
+                ending[names.ERROR_TYPE] = call.error
+                self._errors.add(1, self.attributes({names.ERROR_TYPE: call.error}))
+            ending = self.attributes(ending)
+            call.span.set_attributes(ending)
+            call.span.set_status(Status(StatusCode.OK if call.status == "OK" else StatusCode.ERROR))
+            call.span.end()
+            duration.record(seconds, {**base, **ending})
+            self._requests.add(1, {**base, **ending})
 
     @contextmanager
     def step(self, parent: Span, step: str) -> Iterator[None]:
@@ -152,7 +167,7 @@ class Call:
     method: str
     span: Span
     status: str = "CANCELLED"
-    error: str | None = None
+    error: str | None = "cancelled"
 
     def observe(self, step: str) -> AbstractContextManager[None]:
         """For ``pipeline.Work``."""
@@ -186,7 +201,7 @@ def setup(
         readers.append(PeriodicExportingMetricReader(OTLPMetricExporter(settings.otlp_endpoint, insecure), interval))
     if not processors and not readers:
         return Telemetry(None, NoOpMeterProvider())
-    resource = Resource.create({"service.name": "labcue"})
+    resource = Resource.create({"service.name": "labcue", "service.version": version("labcue")})
     tracing = TracerProvider(
         sampler=ParentBased(TraceIdRatioBased(settings.trace_ratio)), resource=resource, shutdown_on_exit=False
     )

@@ -5,13 +5,23 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections.abc import AsyncIterator
 from typing import Any
 
+import grpc
 import pytest
+from grpc_status import rpc_status
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from cds_service.client import AsyncLabCueClient, Retry
+from cds_service.config import Settings
 from cds_service.rpc.status import to_status
+from cds_service.telemetry import names
+from cds_service.telemetry.guard import CLOSED, COUNTS, allowed
+from cds_service.telemetry.setup import setup
 from fhir_adapter.errors import LabCueError
+from labcue.v1 import cds_pb2, cds_pb2_grpc
 from tests.cds_service.rpc.conftest import Gated, Serve
 
 MARK = "ZQXJ"
@@ -155,9 +165,76 @@ async def test_a_crash_in_the_middle_leaks_nothing(
         assert not MARKS.search(text)
 
 
-def test_the_allowlist_drops_and_cuts() -> None:
-    from cds_service.telemetry.setup import allowed
+async def test_what_a_caller_adds_to_its_call_leaks_nothing(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """Request ids, languages, metadata and feedback are the caller's words: they may name a patient too."""
+    caplog.set_level(logging.DEBUG)
+    planted = json.dumps(_planted()).encode()
 
-    kept = allowed({"rpc.method": "x" * 500, "patient.name": MARK, "labcue.flags": 3})
-    assert set(kept) == {"rpc.method", "labcue.flags"}
-    assert len(str(kept["rpc.method"])) == 120
+    async def requests() -> AsyncIterator[cds_pb2.EvaluateStreamRequest]:
+        for number, data in enumerate([planted, *_broken()]):
+            request = cds_pb2.EvaluateRequest(bundle=data, request_id=f"{MARK}-{number}", language=f"{MARK}")
+            yield cds_pb2.EvaluateStreamRequest(request=request)
+        bad = cds_pb2.EvaluateRequest(bundle=planted, request_id=f"{MARK}\n")
+        yield cds_pb2.EvaluateStreamRequest(request=bad)
+
+    trace = ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    metadata = (trace, ("tracestate", f"x={MARK}"), ("baggage", f"patient={MARK}"), ("x-patient", MARK))
+    errors: list[str] = []
+    async with serve() as served, grpc.aio.insecure_channel(served.target) as channel:
+        stub = cds_pb2_grpc.LabDecisionSupportStub(channel)
+        answered = 0
+        async for answer in stub.EvaluateStream(requests(), metadata=metadata):
+            answered += 1
+            if answer.WhichOneof("result") == "error":
+                errors.append(str(answer.error))
+        feedback = cds_pb2.Feedback(card=MARK * 50, outcome_timestamp=MARK)
+        feedback.override_reason.user_comment = MARK
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.SendFeedback(cds_pb2.SendFeedbackRequest(feedback=[feedback]), metadata=metadata)
+        errors += [str(caught.value.details()), str(rpc_status.from_call(caught.value))]
+        spans = served.spans.get_finished_spans()
+        exported = encode_spans(spans).SerializeToString().decode("latin-1")
+        metrics = str(served.metrics.get_metrics_data())
+    assert answered == len(_broken()) + 2
+    assert len(errors) > 3
+    assert {f"{span.context.trace_id:032x}" for span in spans if span.context} == {trace[1].split("-")[1]}
+    for text in (*errors, exported, metrics, caplog.text):
+        assert not MARKS.search(text)
+
+
+def test_the_allowlist_lets_counts_and_words_of_ours_out_and_nothing_else() -> None:
+    kept = {"labcue.flags": 3, "labcue.flag.code": "HH", "gen_ai.request.model": "mistralai/Mistral-7B-v0.1"}
+    dropped = {
+        "patient.name": "x",
+        "rpc.method": "x" * 500,
+        "error.type": "Jane Roe",
+        "labcue.step": "Jane",
+        "labcue.flag.source": "Jane",
+        "labcue.not_assessed.code": "Jane",
+        "labcue.language": "Jane",
+        "labcue.observations": "6.9",
+        "labcue.cards": 6.9,
+        "labcue.degraded": "Jane",
+    }
+    assert allowed(kept | dropped) == kept
+
+
+def test_what_the_allowlist_drops_is_counted() -> None:
+    reader = InMemoryMetricReader()
+    telemetry = setup(Settings(), readers=[reader])
+    assert telemetry.attributes({"labcue.flags": 1, "patient": MARK, "labcue.step": MARK}) == {"labcue.flags": 1}
+    (counted,) = [
+        point.value
+        for resource in reader.get_metrics_data().resource_metrics  # type: ignore[union-attr]
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.name == names.DROPPED
+        for point in metric.data.data_points
+    ]
+    telemetry.shutdown()
+    assert counted == 2
+
+
+def test_every_name_of_the_allowlist_has_a_rule() -> None:
+    free = {names.RPC_METHOD, names.RPC_STATUS, names.ERROR_TYPE, names.MODEL, names.OPERATION, names.DEGRADED}
+    assert free | set(CLOSED) | COUNTS == names.ALLOWED

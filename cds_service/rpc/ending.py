@@ -1,0 +1,68 @@
+"""How a call ends: one place that turns whatever happened into a status, a span's ending and a metric."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn, TypeVar
+
+from grpc_status import rpc_status
+
+from cds_service.rpc.status import grpc_code, to_status
+from cds_service.telemetry.setup import Call
+from fhir_adapter.errors import Cancelled, DeadlineTooShort, InternalError, LabCueError, Overloaded
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+async def guard(call: Call, context: Any, work: Callable[[Call], Awaitable[T]]) -> T:
+    """Runs the work of one call and owns its ending.
+
+    Raises:
+        grpc.aio.AbortError: after a failure; the caller has its rich status by then.
+    """
+    try:
+        answer = await work(call)
+    except asyncio.CancelledError:
+        end_cancelled(call, context)
+        raise
+    except Exception as error:
+        failure = known(error)
+    else:
+        call.end("OK")
+        return answer
+    # Outside the except block: nothing that a library logs of the abort may be chained to the first error's text.
+    return await _abort(call, context, failure)
+
+
+def known(error: Exception) -> LabCueError:
+    """The error as one of ours. A fault of ours is logged by type and place, never by its text: that may hold data."""
+    if isinstance(error, LabCueError):
+        return error
+    if isinstance(error, ExceptionGroup):
+        return known(error.exceptions[0])
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace is not None else "unknown"
+    log.error("internal error: %s at %s", type(error).__name__, place)
+    return InternalError()
+
+
+def end_cancelled(call: Call, context: Any) -> None:
+    """The ending of a call whose task was cancelled: its deadline passed, or its caller left."""
+    left = context.time_remaining()
+    if left is not None and left <= 0:
+        call.end("DEADLINE_EXCEEDED", DeadlineTooShort.code)
+    else:
+        call.end("CANCELLED", Cancelled.code)
+
+
+async def _abort(call: Call, context: Any, failure: LabCueError) -> NoReturn:
+    call.end(grpc_code(failure).name, failure.code)
+    if isinstance(failure, Overloaded):
+        context.set_trailing_metadata((("grpc-retry-pushback-ms", str(int(failure.retry_after_s * 1000))),))
+    await context.abort_with_status(rpc_status.to_status(to_status(failure)))
+    raise AssertionError("abort raises")
