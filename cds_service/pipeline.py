@@ -14,11 +14,12 @@ from cds_service.clinical.assess import assess
 from cds_service.config import Settings
 from cds_service.domain import Card, Verdict
 from cds_service.inference.engine import Engine, SlotScores
+from cds_service.inference.panel import prompts_for, score_prompts
 from fhir_adapter.catalog import Catalog
 from fhir_adapter.errors import Cancelled, DeadlineTooShort, EngineError
 from fhir_adapter.model import Intake, Panel
 from fhir_adapter.normalize import normalize
-from fhir_adapter.prompt import Prompt, render
+from fhir_adapter.prompt import Prompt
 from fhir_adapter.read import Limits, read
 
 log = logging.getLogger(__name__)
@@ -110,8 +111,8 @@ class Pipeline:
         with clock.step("assess"):
             found = assess(panel)
         with clock.step("score"):
-            prompt = render(panel) if self.engine is not None else None
-            scores, degraded = self._score(prompt)
+            prompts = prompts_for(self.engine, panel) if self.engine is not None else None
+            scores, degraded = self._score(prompts)
         with clock.step("decide"):
             verdict = policy.decide(
                 panel,
@@ -131,21 +132,20 @@ class Pipeline:
             catalog_version=self.catalog.version,
             timings=clock.finish(),
         )
-        return Trace(intake, panel, prompt.text if prompt is not None else None, scores, evaluation)
+        shown = None if prompts is None else "\n".join(prompt.text for prompt in prompts)
+        return Trace(intake, panel, shown, scores, evaluation)
 
     def _threshold(self) -> float:
         if self.settings.threshold is not None:
             return self.settings.threshold
         return self.engine.threshold if self.engine is not None else 0.5
 
-    def _score(self, prompt: Prompt | None) -> tuple[tuple[SlotScores, ...] | None, str | None]:
+    def _score(self, prompts: list[Prompt] | None) -> tuple[tuple[SlotScores, ...] | None, str | None]:
         """The model's scores, or why there are none: a model that fails degrades the answer, it never ends it."""
-        if self.engine is None or prompt is None:
+        if self.engine is None or prompts is None:
             return None, self.degraded
-        if not prompt.slots:
-            return (), None
         try:
-            return self.engine.score([prompt])[0], None
+            return score_prompts(self.engine, prompts), None
         except EngineError as error:
             return None, str(error)
         except Exception as error:  # whatever a model does, the rules still answer

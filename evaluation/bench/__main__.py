@@ -1,0 +1,130 @@
+"""`python -m evaluation.bench`: measures and writes report.md, report.json and latency.svg."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from evaluation.bench import service, steps
+
+PACKAGES = ("labcue", "grpcio", "protobuf", "msgspec", "fhir.resources")
+
+
+def measure(quick: bool) -> dict[str, Any]:
+    """All figures; ``quick`` with few repeats, to see that it runs."""
+    sizes = (1, 20, 200, 2000)
+    calls = dict.fromkeys(sizes, 5) if quick else {1: 500, 20: 500, 200: 200, 2000: 30}
+    note("steps of the pipeline…")
+    found: dict[str, Any] = {
+        "measured": datetime.now(UTC).date().isoformat(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "quick": quick,
+        "steps": steps.measure(sizes, 2 if quick else 15),
+        "fhir.resources µs/Observation": round(steps.fhir_resources(2 if quick else 15), 1),
+    }
+    note("the service over loopback…")
+    with service.served() as server:
+        found["startup_s"] = round(server.startup_s, 2)
+        found["resident_mib_before"] = server.resident_mib
+        found["latency"] = asyncio.run(service.latency(server.target, sizes, calls))
+        note("throughput…")
+        found["throughput"] = asyncio.run(service.throughput(server.target, (1, 8, 32), 64 if quick else 2000))
+        found["resident_mib_after"] = server.resident_mib
+    found["help_s"] = round(service.help_seconds(1 if quick else 5), 2)
+    return found
+
+
+def note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Rows as a Markdown table."""
+    head = list(rows[0])
+    lines = ["| " + " | ".join(head) + " |", "|" + " ---: |" * len(head)]
+    return "\n".join(lines + ["| " + " | ".join(str(row[name]) for name in head) + " |" for row in rows])
+
+
+def report(found: dict[str, Any]) -> str:
+    """The figures for people."""
+    packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
+    parts = [
+        "# Benchmark",
+        f"{found['measured']}, {found['cores']} cores, Python {found['python']}; {packages}. Rules only (`engine=none`)."
+        + (" Quick run: too few repeats to quote." if found["quick"] else ""),
+        "## Steps, in process",
+        table(found["steps"]),
+        f"fhir.resources (R4B models), for comparison: {found['fhir.resources µs/Observation']} µs per Observation.",
+        "## `Evaluate` over loopback gRPC, one client",
+        table(found["latency"]),
+        "## Throughput at 20 results",
+        table(found["throughput"]),
+        "## Process",
+        f"Start to SERVING {found['startup_s']} s; `labcue --help` {found['help_s']} s; resident memory "
+        f"{found['resident_mib_before']} MiB before, {found['resident_mib_after']} MiB after.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def plot(found: dict[str, Any], path: Path) -> None:
+    """Latency against the number of results; left out where matplotlib isn't installed (extra `eval`)."""
+    try:
+        import matplotlib
+    except ImportError:
+        note("matplotlib isn't installed: no plot (pip install 'labcue[eval]')")
+        return
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(6, 4), facecolor="white")
+    for name in ("p50 ms", "p99 ms"):
+        axes.plot(
+            [row["results"] for row in found["latency"]],
+            [row[name] for row in found["latency"]],
+            marker="o",
+            label=name[:3],
+        )
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="results in the bundle",
+        ylabel="Evaluate, ms",
+        title="Latency over loopback gRPC",
+    )
+    axes.grid(visible=True, which="both", alpha=0.3)
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluation.bench",
+        description="Measures speed and memory; writes report.md, report.json and latency.svg.",
+        epilog="Example: python -m evaluation.bench --out bench --quick",
+    )
+    parser.add_argument("--out", type=Path, default=Path("bench"), help="folder to write to (default: bench)")
+    parser.add_argument("--quick", action="store_true", help="few repeats: shows that it runs, not how fast")
+    given = parser.parse_args(arguments)
+    found = measure(given.quick)
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / "report.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (given.out / "report.md").write_text(report(found), encoding="utf-8")
+    plot(found, given.out / "latency.svg")
+    print(report(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

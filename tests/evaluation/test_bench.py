@@ -1,0 +1,31 @@
+"""The benchmark runs and says what it measured; never how fast."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cds_service.config import Settings
+from cds_service.pipeline import Pipeline
+from evaluation.bench.__main__ import main
+from evaluation.panels import bundle
+from fhir_adapter import catalog
+
+
+def test_made_bundles_are_the_same_each_time_and_fully_judged() -> None:
+    assert bundle(50) == bundle(50)
+    evaluation = Pipeline(Settings(engine="none"), catalog.load()).evaluate(bundle(50))
+    assert len(evaluation.verdict.flags) == evaluation.observations == 50
+    assert any(flag.abnormal for flag in evaluation.verdict.flags)
+    assert any(not flag.abnormal for flag in evaluation.verdict.flags)
+
+
+@pytest.mark.slow
+def test_a_quick_run_writes_its_report(tmp_path: Path) -> None:
+    assert main(["--quick", "--out", str(tmp_path)]) == 0
+    found = json.loads((tmp_path / "report.json").read_text())
+    assert [row["results"] for row in found["latency"]] == [1, 20, 200, 2000]
+    assert [row["clients"] for row in found["throughput"]] == [1, 8, 32]
+    assert "## Throughput" in (tmp_path / "report.md").read_text()
