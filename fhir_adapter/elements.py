@@ -1,0 +1,388 @@
+"""FHIR elements -> the domain: codings, quantities, values, ranges, interpretations, categories."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Final, cast
+
+from msgspec import Raw
+
+from fhir_adapter import values, wire
+from fhir_adapter.model import Answer, Coding, Comparator, Quantity, ReferenceRange, Span, Titre, Value
+
+UCUM = "http://unitsofmeasure.org"
+_COMPARATORS = frozenset({"<", "<=", ">", ">="})
+_DIGITS = frozenset("-0123456789")
+_UNITY = frozenset({"1", "{titer}", "{ratio}"})
+
+UNSUPPORTED: Final = (
+    "valueSampledData",
+    "valueTime",
+    "valueDateTime",
+    "valuePeriod",
+    "valueAttachment",
+    "valueReference",
+    "valueDecimal",
+    "valueCode",
+    "valueCoding",
+    "valueDate",
+    "valueInstant",
+)
+"""Values that aren't judged; the last five aren't FHIR's for an Observation, but are sent all the same."""
+
+_V3 = (
+    "< > A AA AC B D DET E EX EXP H H> HH HU HX I IE IND L L< LL LU LX MS N NCL ND NEG NR NS OBX POS R RR S SDD SYN-R"
+    " SYN-S TOX U UNE VS W WR CAR CARRIER QCF"
+)
+_V2 = "LLL HHH LU HM SM NULL N/A"
+INTERPRETATIONS = frozenset(_V3.split()) | frozenset(_V2.split())
+"""HL7 v3 ObservationInterpretation and v2 table 0078."""
+_INTERPRETATION_WORDS = {
+    "high": "H",
+    "low": "L",
+    "normal": "N",
+    "abnormal": "A",
+    "critical high": "HH",
+    "critical low": "LL",
+    "critically high": "HH",
+    "critically low": "LL",
+    "critical abnormal": "AA",
+    "critically abnormal": "AA",
+    "very high": "HH",
+    "very low": "LL",
+    "significantly high": "HU",
+    "significantly low": "LU",
+    "positive": "POS",
+    "negative": "NEG",
+    "detected": "DET",
+    "not detected": "ND",
+    "reactive": "RR",
+    "non-reactive": "NR",
+    "resistant": "R",
+    "susceptible": "S",
+    "intermediate": "I",
+    "indeterminate": "IND",
+    "élevé": "H",
+    "bas": "L",
+    "anormal": "A",
+}
+_YEARS = {"a": 1.0, "mo": 1 / 12, "wk": 7 / 365.2425, "d": 1 / 365.2425, "h": 1 / 8765.82, "min": 1 / 525949.2}
+_AGE_WORDS = {
+    "y": "a", "yr": "a", "yrs": "a", "year": "a", "years": "a", "an": "a", "ans": "a", "a_j": "a", "a_g": "a",
+    "m": "mo", "month": "mo", "months": "mo", "mois": "mo", "mo_j": "mo", "mo_g": "mo", "mos": "mo",
+    "w": "wk", "week": "wk", "weeks": "wk", "semaine": "wk", "semaines": "wk",
+    "day": "d", "days": "d", "jour": "d", "jours": "d",
+    "hour": "h", "hours": "h", "hr": "h", "minute": "min", "minutes": "min",
+}  # fmt: skip
+
+NOT_LABORATORY = frozenset(
+    {"vital-signs", "survey", "social-history", "imaging", "exam", "therapy", "activity", "procedure"}
+)
+
+
+class Fault(Exception):
+    """Why an element can't be judged: a NotAssessed code and the element below the one that was asked for."""
+
+    def __init__(self, code: str, element: str = "") -> None:
+        super().__init__(code)
+        self.code = code
+        self.element = element
+
+
+class Codings:
+    """Makes model Codings, one object for each distinct one of a bundle."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str | None, str | None, str | None], Coding] = {}
+
+    def of(self, concept: wire.CodeableConcept | None) -> tuple[Coding, ...]:
+        """The codings of a concept that say anything."""
+        if concept is None or not concept.coding:
+            return ()
+        made = self._made
+        found = []
+        for sent in concept.coding:
+            key = (sent.system, sent.code, sent.display)
+            coding = made.get(key)
+            if coding is None:
+                coding = made[key] = Coding(*key)
+            if sent.code or sent.display:
+                found.append(coding)
+        return tuple(found)
+
+
+def concepts(sent: wire.Concepts) -> Iterable[wire.CodeableConcept]:
+    """A list of concepts, whichever of the two shapes was sent."""
+    if sent is None:
+        return ()
+    return sent if isinstance(sent, list) else (sent,)
+
+
+def words(concept: wire.CodeableConcept | None) -> str | None:
+    """What a concept says: its text, else its first display, else its first code."""
+    if concept is None:
+        return None
+    if concept.text and concept.text.strip():
+        return concept.text
+    codings = concept.coding or ()
+    for coding in codings:
+        if coding.display and coding.display.strip():
+            return coding.display
+    for coding in codings:
+        if coding.code and coding.code.strip():
+            return coding.code
+    return None
+
+
+def number(raw: Raw, element: str) -> tuple[float, str] | None:
+    """The number and its digits as sent, or None where there is none.
+
+    Raises:
+        Fault: not a number, or not finite.
+    """
+    sent = bytes(raw)
+    if sent in wire.NULL:
+        return None
+    text = sent.decode()
+    if text[0] not in _DIGITS:
+        raise Fault("malformed", element)
+    value = float(text)
+    if not math.isfinite(value):
+        raise Fault("not-finite", element)
+    return value, text
+
+
+def quantity(sent: wire.Quantity, element: str) -> Quantity | None:
+    """A Quantity, or None where it has no number. Raises Fault."""
+    found = number(sent.value, element + ".value")
+    if found is None:
+        return None
+    comparator = sent.comparator
+    if comparator is not None and comparator not in _COMPARATORS:
+        raise Fault("unsupported-value", element + ".comparator")
+    human = sent.unit or None
+    unit = (sent.code if sent.system == UCUM else None) or human or sent.code or None
+    return Quantity(found[0], unit, cast("Comparator | None", comparator), found[1], human or sent.code or None)
+
+
+def value(sent: wire.Judged) -> Value | None:
+    """value[x], or None where there is none to judge (nothing sent, or blank).
+
+    Raises:
+        Fault: two values at once, a type that isn't judged, a number that isn't one or isn't finite.
+    """
+    found: Value | None = None
+    count = 0
+    if sent.valueQuantity is not None:
+        count += 1
+        found = quantity(sent.valueQuantity, ".valueQuantity")
+    if sent.valueCodeableConcept is not None:
+        count += 1
+        found = _answer(sent.valueCodeableConcept)
+    if sent.valueString is not None:
+        count += 1
+        found = None if values.blank(sent.valueString) else values.parse_text(sent.valueString)
+    if sent.valueInteger is not wire.EMPTY and wire.present(sent.valueInteger):
+        count += 1
+        found = _integer(sent.valueInteger)
+    if sent.valueBoolean is not None:
+        count += 1
+        found = Answer("true" if sent.valueBoolean else "false")
+    if sent.valueRatio is not None:
+        count += 1
+        found = _ratio(sent.valueRatio)
+    if sent.valueRange is not None:
+        count += 1
+        found = _span(sent.valueRange)
+    if count == 1 and found is not None and _no_others(sent):
+        return found
+    others = [name for name in UNSUPPORTED if wire.present(getattr(sent, name))]
+    if count + len(others) > 1:
+        raise Fault("malformed", ".value")
+    if others:
+        raise Fault("unsupported-value", "")
+    return found
+
+
+def _no_others(sent: wire.Judged) -> bool:
+    empty = wire.EMPTY
+    return (
+        sent.valueSampledData is empty
+        and sent.valueTime is empty
+        and sent.valueDateTime is empty
+        and sent.valuePeriod is empty
+        and sent.valueAttachment is empty
+        and sent.valueReference is empty
+        and sent.valueDecimal is empty
+        and sent.valueCode is empty
+        and sent.valueCoding is empty
+        and sent.valueDate is empty
+        and sent.valueInstant is empty
+    )
+
+
+def _answer(concept: wire.CodeableConcept) -> Answer | None:
+    said = words(concept)
+    if said is None or values.blank(said):
+        return None
+    return Answer(said.strip(), Codings().of(concept))
+
+
+def _integer(raw: Raw) -> Quantity:
+    found = number(raw, ".valueInteger")
+    if found is None or not found[0].is_integer():
+        raise Fault("malformed", ".valueInteger")
+    return Quantity(found[0], None, None, found[1], None, from_text=True)
+
+
+def _without_unit(sent: Quantity) -> bool:
+    return sent.unit is None or sent.unit in _UNITY
+
+
+def _ratio(sent: wire.Ratio) -> Value | None:
+    if sent.numerator is None and sent.denominator is None:
+        return None
+    above = quantity(sent.numerator, ".valueRatio.numerator") if sent.numerator else None
+    below = quantity(sent.denominator, ".valueRatio.denominator") if sent.denominator else None
+    if above is None or below is None or below.comparator or below.number == 0:
+        raise Fault("unsupported-value")
+    if _without_unit(above) and _without_unit(below):
+        if above.comparator:
+            raise Fault("unsupported-value")
+        return Titre(above.number, below.number, f"{above.text}:{below.text}")
+    if below.number != 1:
+        raise Fault("unsupported-value")
+    if _without_unit(below):
+        return above
+    unit = f"{'' if _without_unit(above) else above.unit}/{below.unit}"
+    shown = f"{'' if _without_unit(above) else above.shown_unit}/{below.shown_unit}"
+    return Quantity(above.number, unit, above.comparator, above.text, shown)
+
+
+def _span(sent: wire.Range) -> Span | None:
+    low = quantity(sent.low, ".valueRange.low") if sent.low else None
+    high = quantity(sent.high, ".valueRange.high") if sent.high else None
+    if low is None and high is None:
+        return None
+    if low is not None and high is not None:
+        if (low.unit and high.unit and low.unit != high.unit) or low.number > high.number:
+            raise Fault("unsupported-value")
+        text = f"{low.text}-{high.text}"
+    else:
+        text = f">={low.text}" if low is not None else f"<={high.text if high is not None else ''}"
+    if (low is not None and low.comparator) or (high is not None and high.comparator):
+        raise Fault("unsupported-value")
+    said = low if low is not None and low.unit else high or low
+    return Span(
+        None if low is None else low.number,
+        None if high is None else high.number,
+        said.unit if said else None,
+        text,
+        said.shown_unit if said else None,
+    )
+
+
+def ranges(sent: list[wire.RangeElement], codings: Codings) -> tuple[ReferenceRange, ...]:
+    """referenceRange. One that is for an age in a unit that isn't known is left out: it would hold for everyone.
+
+    Raises:
+        Fault: a limit that isn't a number or isn't finite, or a modifier extension.
+    """
+    found = []
+    for index, one in enumerate(sent):
+        where = f".referenceRange[{index}]"
+        if wire.filled(one.modifierExtension):
+            raise Fault("modifier-extension", where + ".modifierExtension")
+        low = None if one.low is None else _limit(one.low, where + ".low")
+        high = None if one.high is None else _limit(one.high, where + ".high")
+        age_low = age_high = None
+        if one.age is not None:
+            try:
+                age_low, age_high = _age(one.age.low), _age(one.age.high)
+            except Fault:
+                continue
+        kind = one.type or one.meaning
+        applies = one.appliesTo
+        found.append(
+            ReferenceRange(
+                low,
+                high,
+                one.text or (words(one.normalValue) if one.normalValue is not None else None),
+                () if kind is None else _type_codes(kind),
+                () if applies is None else tuple(c for concept in concepts(applies) for c in _group(concept, codings)),
+                age_low,
+                age_high,
+            )
+        )
+    return tuple(found)
+
+
+def _limit(sent: wire.Quantity, element: str) -> Quantity | None:
+    try:
+        return quantity(sent, element)
+    except Fault as fault:
+        if fault.code == "unsupported-value":
+            raise Fault("malformed", fault.element) from None
+        raise
+
+
+def _group(concept: wire.CodeableConcept, codings: Codings) -> tuple[Coding, ...]:
+    """Whom a range applies to; words alone become a coding without a system, so that the group isn't lost."""
+    found = codings.of(concept)
+    return found or ((Coding(None, None, concept.text),) if concept.text else ())
+
+
+def _type_codes(kind: wire.CodeableConcept) -> tuple[str, ...]:
+    codes = tuple(coding.code for coding in kind.coding or () if coding.code)
+    return codes or ((kind.text.strip().lower(),) if kind.text else ())
+
+
+def _age(sent: wire.Quantity | None) -> float | None:
+    """An age in years. Raises Fault where there is one whose unit isn't known."""
+    found = None if sent is None else quantity(sent, ".age")
+    if found is None:
+        return None
+    for said in (found.unit, found.shown_unit):
+        unit = (said or "").strip().strip("{}.").lower()
+        factor = _YEARS.get(_AGE_WORDS.get(unit, unit))
+        if factor is not None:
+            return found.number * factor
+    raise Fault("malformed", ".age")
+
+
+def interpretations(sent: wire.Concepts) -> tuple[str, ...]:
+    """The codes of interpretation, upper case, each once; words ("High") where no code is one that HL7 defines."""
+    found: list[str] = []
+    for concept in concepts(sent):
+        said = [coding.code.strip().upper() for coding in concept.coding or () if coding.code]
+        codes = [code for code in said if code in INTERPRETATIONS]
+        if not codes:
+            texts = [concept.text, *(part for coding in concept.coding or () for part in (coding.display, coding.code))]
+            for text in texts:
+                folded = (text or "").strip().lower()
+                if folded in _INTERPRETATION_WORDS:
+                    codes = [_INTERPRETATION_WORDS[folded]]
+                    break
+                if folded.upper() in INTERPRETATIONS:
+                    codes = [folded.upper()]
+                    break
+        found.extend(code for code in codes if code not in found)
+    return tuple(found)
+
+
+def categories(sent: wire.Concepts) -> tuple[tuple[str, ...], bool]:
+    """The codes of category, and whether it is explicitly and only something other than laboratory."""
+    codes: list[str] = []
+    other = 0
+    seen = 0
+    for concept in concepts(sent):
+        said = [coding.code for coding in concept.coding or () if coding.code]
+        if not said and concept.text:
+            said = [concept.text.strip().lower().replace(" ", "-")]
+        if not said:
+            continue
+        codes.extend(said)
+        seen += 1
+        other += not NOT_LABORATORY.isdisjoint(said) and "laboratory" not in said
+    return tuple(codes), seen > 0 and other == seen

@@ -1,0 +1,289 @@
+"""FHIR JSON -> :class:`~fhir_adapter.model.Intake`: the fast reader.
+
+Every Observation and every component that comes in ends in exactly one Result or one NotAssessed. What may have been
+an Observation and can't be told (an entry that is no object, a resource without a type) counts as one, not assessed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from fhir_adapter import dates, elements, patient, strict, versions, wire
+from fhir_adapter.errors import NoObservations, Violation
+from fhir_adapter.guard import checked
+from fhir_adapter.model import Intake, NotAssessed, Patient, Result
+from fhir_adapter.subjects import Key, Subjects, contained_patient
+from fhir_adapter.walk import Found, Item, component_count, fault_path, unversioned, walk
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is read: bytes, Observations (components included), objects and arrays within one another."""
+
+    max_bytes: int = 4 * 1024 * 1024
+    max_observations: int = 2000
+    max_depth: int = 64
+
+
+DEFAULT_LIMITS = Limits()
+
+_NOT_JUDGED = {
+    "entered-in-error": "entered-in-error",
+    "cancelled": "cancelled",
+    "cannot-be-obtained": "cancelled",
+    "registered": "no-final-value",
+    "specimen-in-process": "no-final-value",
+}
+_JUDGED = frozenset({"final", "amended", "corrected", "appended", "preliminary", "unknown"})
+"""http://hl7.org/fhir/observation-status, R4 to R6."""
+
+
+def read(
+    data: bytes | memoryview,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    validation: Literal["fast", "strict"] = "fast",
+) -> Intake:
+    """Reads a Bundle, an Observation or a DiagnosticReport (R4, R4B, R5).
+
+    Args:
+        data: FHIR JSON in UTF-8.
+        limits: what is too much.
+        validation: ``strict`` validates the whole input against R4B first.
+
+    Raises:
+        InvalidInput: one of its subclasses, with FHIRPaths and never a value: NotJson, UnsupportedResource,
+            InvalidResource, NoObservations, MultiplePatients, LimitExceeded.
+    """
+    whole = checked(data, max_bytes=limits.max_bytes, max_depth=limits.max_depth)
+    resource_type, found = walk(whole, limits.max_observations)
+    if validation == "strict":
+        strict.validate(whole, resource_type)
+    if not found.items and not found.unreadable:
+        raise NoObservations(violations=(Violation(resource_type, "There is no Observation in it."),))
+    return _Reading(found).intake(resource_type)
+
+
+class _Shared(NamedTuple):
+    """What a component takes over from its Observation."""
+
+    status: str
+    subject: str | None
+    effective: datetime | None
+    issued: datetime | None
+    categories: tuple[str, ...]
+    specimen: str | None
+    method: str | None
+    comments: tuple[str, ...]
+
+
+class _Reading:
+    """One input on its way to an Intake."""
+
+    def __init__(self, found: Found) -> None:
+        self._found = found
+        self._subjects = Subjects(found)
+        self._codings = elements.Codings()
+        self._pregnancies = patient.Pregnancies()
+        self._results: list[Result] = []
+        self._not_assessed: list[NotAssessed] = []
+        self._count = 0
+        self._named: list[tuple[Key, str]] = []
+        self._newest: datetime | None = None
+        self._contained: dict[Key, tuple[wire.Reference | None, Item]] = {}
+        self._reference: str | None = None
+        self._specimens: dict[str, str | None] | None = None
+        self._categories: dict[tuple[str | None, ...], tuple[tuple[str, ...], bool]] = {}
+
+    def intake(self, resource_type: str) -> Intake:
+        for item in versions.settle(self._found.items, history=self._found.history):
+            self._observation(item)
+        for path in self._found.unreadable:
+            self._refuse(path, "malformed", None)
+        key = self._subjects.one(self._named)
+        return Intake(
+            self._patient(key),
+            tuple(self._results),
+            tuple(self._not_assessed),
+            self._count,
+            resource_type,
+        )
+
+    def _patient(self, key: Key | None) -> Patient:
+        patient.conditions(self._found.others, self._subjects, self._pregnancies)
+        pregnant = self._pregnancies.of(key, self._newest)
+        known = self._subjects.patient(key)
+        if known is not None:
+            reference = f"Patient/{known.id}" if known.id else known.url
+            return patient.describe(known.resource.raw, reference or self._reference, pregnant)
+        if key is not None and key in self._contained:
+            return patient.describe(contained_patient(*self._contained[key]), self._reference, pregnant)
+        return Patient(self._reference, pregnant=pregnant)
+
+    def _refuse(self, path: str, code: str, reference: str | None) -> None:
+        self._count += 1
+        self._not_assessed.append(NotAssessed(path, code, reference))
+
+    def _refuse_all(self, item: Item, code: str, element: str = "") -> None:
+        """An Observation and all its components."""
+        self._refuse(item.path + element, code, item.reference)
+        for index in range(component_count(item)):
+            self._refuse(f"{item.path}.component[{index}]", code, item.reference)
+
+    def _observation(self, item: Item) -> None:
+        sent = item.observation
+        if sent is None:
+            self._refuse_all(item, "malformed", item.fault)
+            return
+        if item.superseded:
+            self._refuse_all(item, "superseded")
+            return
+        if item.modified or wire.filled(sent.modifierExtension):
+            self._refuse_all(item, "modifier-extension", "" if item.modified else ".modifierExtension")
+            return
+        if sent.implicitRules is not wire.EMPTY and wire.filled(sent.implicitRules):
+            self._refuse_all(item, "modifier-extension", ".implicitRules")
+            return
+        status = sent.status
+        if status not in _JUDGED:
+            self._refuse_all(item, _NOT_JUDGED.get(status or "", "status-unknown"))
+            return
+        subject = self._subjects.of(sent.subject, item)
+        if sent.focus or not subject.patient:
+            self._refuse_all(item, "not-the-patient")
+            return
+        categories, elsewhere = self._category(sent.category)
+        effective = dates.effective(sent)
+        if patient.is_pregnancy_status(sent.code):
+            self._pregnancies.observe(sent, subject.key, effective)
+            elsewhere = True
+        if elsewhere:
+            self._refuse_all(item, "not-laboratory")
+            return
+        method = sent.method
+        reference = sent.subject.reference if sent.subject is not None else None
+        shared = _Shared(
+            status or "",
+            reference,
+            effective,
+            dates.moment(sent.issued) if sent.issued else None,
+            categories,
+            None if sent.specimen is None else self._specimen(sent.specimen, item),
+            None if method is None else elements.words(method),
+            _comments(sent),
+        )
+        before = len(self._results)
+        self._judge(sent, item.path, item.reference, shared, group=bool(sent.hasMember or sent.component))
+        for index, raw in enumerate(sent.component or ()):
+            path = f"{item.path}.component[{index}]"
+            try:
+                component = wire.component(raw)
+            except wire.FAULTS as error:
+                self._refuse(path + fault_path(error), "malformed", item.reference)
+                continue
+            if wire.filled(component.modifierExtension):
+                self._refuse(path + ".modifierExtension", "modifier-extension", item.reference)
+                continue
+            self._judge(component, path, item.reference, shared, group=False)
+        if len(self._results) > before:
+            self._note(subject.key, sent, item, effective or shared.issued)
+
+    def _note(self, key: Key | None, sent: wire.Observation, item: Item, at: datetime | None) -> None:
+        """Keeps whom the results are about, and when the newest of them was."""
+        if at is not None and (self._newest is None or at > self._newest):
+            self._newest = at
+        if key is None:
+            return
+        if not self._named or self._named[-1][0] is not key:
+            self._named.append((key, item.path + ".subject"))
+            self._contained.setdefault(key, (sent.subject, item))
+        if self._reference is None and sent.subject is not None and sent.subject.reference:
+            self._reference = unversioned(sent.subject.reference)
+
+    def _judge(self, sent: wire.Judged, path: str, reference: str, shared: _Shared, *, group: bool) -> None:
+        """Ends one Observation or component in a Result or a NotAssessed."""
+        try:
+            value = elements.value(sent)
+            ranges = elements.ranges(sent.referenceRange, self._codings) if sent.referenceRange else ()
+        except elements.Fault as fault:
+            self._refuse(path + fault.element, fault.code, reference)
+            return
+        if value is None:
+            code = "data-absent" if sent.dataAbsentReason is not None else "group" if group else "no-value"
+            self._refuse(path, code, reference)
+            return
+        codings = self._codings.of(sent.code)
+        name = sent.code.text if sent.code is not None else None
+        if not name and codings:
+            name = elements.words(sent.code)
+        self._count += 1
+        self._results.append(
+            Result(
+                path,
+                reference,
+                codings,
+                name or None,
+                value,
+                shared.status,
+                shared.subject,
+                shared.effective,
+                shared.issued,
+                ranges,
+                elements.interpretations(sent.interpretation) if sent.interpretation is not None else (),
+                shared.categories,
+                shared.specimen,
+                shared.method,
+                shared.comments,
+            )
+        )
+
+    def _category(self, sent: wire.Concepts) -> tuple[tuple[str, ...], bool]:
+        if sent is None:
+            return (), False
+        if isinstance(sent, list) and len(sent) == 1 and sent[0].coding and len(sent[0].coding) == 1:
+            key = (sent[0].coding[0].code, sent[0].text)
+            made = self._categories.get(key)
+            if made is None:
+                made = self._categories[key] = elements.categories(sent)
+            return made
+        return elements.categories(sent)
+
+    def _specimen(self, sent: wire.Reference, item: Item) -> str | None:
+        """What the specimen is, in words: its type where the Specimen was sent, else what the reference shows."""
+        text = sent.reference
+        if text and text.startswith("#"):
+            for raw in item.siblings or ():
+                try:
+                    if wire.header(raw).id == text[1:]:
+                        return elements.words(wire.specimen(raw).type) or sent.display
+                except wire.FAULTS:
+                    continue
+            return sent.display
+        if self._specimens is None:
+            self._specimens = _specimens(self._found)
+        return (self._specimens.get(unversioned(text)) if text else None) or sent.display
+
+
+def _specimens(found: Found) -> dict[str, str | None]:
+    made: dict[str, str | None] = {}
+    for other in found.others:
+        if other.type != "Specimen":
+            continue
+        try:
+            said = elements.words(wire.specimen(other.raw).type)
+        except wire.FAULTS:
+            continue
+        if other.id:
+            made[f"Specimen/{other.id}"] = said
+        if other.url:
+            made[other.url] = said
+    return made
+
+
+def _comments(sent: wire.Observation) -> tuple[str, ...]:
+    if sent.note is None and sent.comment is None and sent.comments is None:
+        return ()
+    texts = [note.text for note in sent.note or ()]
+    return tuple(text for text in (*texts, sent.comment, sent.comments) if text and text.strip())
