@@ -1,4 +1,4 @@
-"""Clients of the gRPC door, sync and async: a deadline on every call, retries inside it, typed errors.
+"""Clients of the gRPC door, sync and async: a deadline on every single call, retries inside it, typed errors.
 
     with LabCueClient("127.0.0.1:50051") as client:
         response = client.evaluate(bundle_bytes, language="fr", timeout=2.0)
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from google.rpc import status_pb2
+from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
 from cds_service.rpc.status import from_status
@@ -42,18 +43,41 @@ _MAX_MESSAGE = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Retries of calls that never reached a judgement (UNAVAILABLE, RESOURCE_EXHAUSTED): exponential back-off with full
-    jitter, the server's own RetryInfo as the least wait, all inside the call's deadline. Seconds."""
+    """Retries of calls that the server didn't judge (UNAVAILABLE, RESOURCE_EXHAUSTED). Times in seconds.
+
+    Exponential back-off with full jitter, never less than the server asks for, all inside the call's deadline. The
+    client as a whole has ``tokens``: a failed try costs one, a good one gives back ``refill``, and below half of them
+    nothing is tried again, so that a crowd of clients doesn't hold an ailing server down.
+    """
 
     attempts: int = 4
     first_s: float = 0.1
     factor: float = 2.0
     longest_s: float = 2.0
+    tokens: float = 20.0
+    refill: float = 0.5
 
     def wait(self, attempt: int, asked: float | None, jitter: Callable[[], float] = random.random) -> float:
         """How long to wait after ``attempt`` (from 1)."""
         backoff = min(self.longest_s, self.first_s * self.factor ** (attempt - 1)) * jitter()
         return max(backoff, asked or 0.0)
+
+
+class _Budget:
+    """The tokens of one client."""
+
+    def __init__(self, retry: Retry) -> None:
+        self._retry, self._tokens, self._lock = retry, retry.tokens, threading.Lock()
+
+    def good(self) -> None:
+        with self._lock:
+            self._tokens = min(self._retry.tokens, self._tokens + self._retry.refill)
+
+    def failed(self) -> bool:
+        """Pays for a failed try; whether another one may be made."""
+        with self._lock:
+            self._tokens = max(0.0, self._tokens - 1)
+            return self._tokens > self._retry.tokens / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +102,8 @@ def typed(error: grpc.RpcError) -> LabCueError:
     """The typed error of a failed call."""
     try:
         status = rpc_status.from_call(error)
-    except (ValueError, AttributeError, NotImplementedError):
+    except (ValueError, DecodeError):  # details that aren't ours
         status = None
-    if status is None and isinstance(error, grpc.aio.AioRpcError):
-        for key, value in error.trailing_metadata() or ():
-            if key == "grpc-status-details-bin":
-                status = status_pb2.Status.FromString(value)
     if status is not None:
         return from_status(status)
     code = error.code()
@@ -101,24 +121,43 @@ def typed(error: grpc.RpcError) -> LabCueError:
     return known.get(code, LabCueError)()
 
 
+def _pushback(error: grpc.RpcError) -> float | None:
+    """Seconds that the server's ``grpc-retry-pushback-ms`` asks for; negative: don't come back. None where it's absent."""
+    trailing: Any = error.trailing_metadata() or ()
+    for key, value in trailing:
+        if key == "grpc-retry-pushback-ms":
+            try:
+                return int(value) / 1000
+            except ValueError:
+                return -1.0
+    return None
+
+
 class _Attempts:
     """Decides, for one call, whether another try is worth it and how long to wait for it."""
 
-    def __init__(self, retry: Retry, timeout: float) -> None:
-        self._retry, self._until, self._made = retry, time.monotonic() + timeout, 0
+    def __init__(self, retry: Retry, budget: _Budget, timeout: float) -> None:
+        self._retry, self._budget, self._until, self._made = retry, budget, time.monotonic() + timeout, 0
 
     @property
     def left(self) -> float:
         return max(0.0, self._until - time.monotonic())
 
+    def good(self) -> None:
+        self._budget.good()
+
     def wait(self, error: grpc.RpcError) -> float:
         """Seconds until the next try; raises the typed error where there is none."""
         self._made += 1
         found = typed(error)
-        if error.code() not in _RETRIED or isinstance(found, LimitExceeded) or self._made >= self._retry.attempts:
+        if error.code() not in _RETRIED or isinstance(found, LimitExceeded):
             raise found from None
-        pause = self._retry.wait(self._made, found.retry_after_s if isinstance(found, Overloaded) else None)
-        if pause >= self.left:
+        asked = _pushback(error)
+        if asked is None and isinstance(found, Overloaded):
+            asked = found.retry_after_s
+        may = self._budget.failed() and self._made < self._retry.attempts and (asked is None or asked >= 0)
+        pause = self._retry.wait(self._made, asked)
+        if not may or pause >= self.left:
             raise found from None
         return pause
 
@@ -139,6 +178,7 @@ class LabCueClient:
         )
         self._stub = cds_pb2_grpc.LabDecisionSupportStub(self._channel)  # type: ignore[no-untyped-call]
         self._timeout, self._retry = timeout, retry or Retry()
+        self._budget = _Budget(self._retry)
 
     def __enter__(self) -> LabCueClient:
         return self
@@ -170,13 +210,20 @@ class LabCueClient:
     def evaluate_stream(
         self, bundles: Iterable[tuple[str, Bundle]], *, language: str | None = None, timeout: float | None = None
     ) -> Iterator[tuple[str, cds_pb2.EvaluateResponse | LabCueError]]:
-        """Judges (request id, bundle) pairs over one stream; (id, answer or error) come in completion order. Not retried."""
+        """Judges (request id, bundle) pairs over one stream; (id, answer or error) come in completion order.
+
+        ``timeout`` is for the whole stream; without it, it may last as long as the pairs do. Not retried. Leaving the
+        loop early cancels what is still at work.
+        """
         requests = (cds_pb2.EvaluateStreamRequest(request=_request(bundle, language, id)) for id, bundle in bundles)
+        call = self._stub.EvaluateStream(requests, timeout=timeout)
         try:
-            for item in self._stub.EvaluateStream(requests, timeout=timeout):
+            for item in call:
                 yield item.request_id, _answer(item)
         except grpc.RpcError as error:
             raise typed(error) from None
+        finally:
+            call.cancel()
 
     def send_feedback(
         self, feedback: Sequence[cds_pb2.Feedback], *, timeout: float | None = None
@@ -195,12 +242,16 @@ class LabCueClient:
         return response
 
     def _call(self, method: Callable[..., Any], request: Any, timeout: float | None) -> Any:
-        attempts = _Attempts(self._retry, self._timeout if timeout is None else timeout)
+        attempts = _Attempts(self._retry, self._budget, self._timeout if timeout is None else timeout)
         while True:
             try:
-                return method(request, timeout=attempts.left)
+                answer = method(request, timeout=attempts.left)
             except grpc.RpcError as error:
-                time.sleep(attempts.wait(error))
+                pause = attempts.wait(error)
+            else:
+                attempts.good()
+                return answer
+            time.sleep(pause)
 
 
 class AsyncLabCueClient:
@@ -216,6 +267,7 @@ class AsyncLabCueClient:
         )
         self._stub = cds_pb2_grpc.LabDecisionSupportStub(self._channel)  # type: ignore[no-untyped-call]
         self._timeout, self._retry = timeout, retry or Retry()
+        self._budget = _Budget(self._retry)
 
     async def __aenter__(self) -> AsyncLabCueClient:
         return self
@@ -249,11 +301,14 @@ class AsyncLabCueClient:
             async for id, bundle in bundles:
                 yield cds_pb2.EvaluateStreamRequest(request=_request(bundle, language, id))
 
+        call = self._stub.EvaluateStream(requests(), timeout=timeout)
         try:
-            async for item in self._stub.EvaluateStream(requests(), timeout=timeout):
+            async for item in call:
                 yield item.request_id, _answer(item)
         except grpc.RpcError as error:
             raise typed(error) from None
+        finally:
+            call.cancel()
 
     async def send_feedback(
         self, feedback: Sequence[cds_pb2.Feedback], *, timeout: float | None = None
@@ -272,12 +327,16 @@ class AsyncLabCueClient:
         return response
 
     async def _call(self, method: Callable[..., Any], request: Any, timeout: float | None) -> Any:
-        attempts = _Attempts(self._retry, self._timeout if timeout is None else timeout)
+        attempts = _Attempts(self._retry, self._budget, self._timeout if timeout is None else timeout)
         while True:
             try:
-                return await method(request, timeout=attempts.left)
+                answer = await method(request, timeout=attempts.left)
             except grpc.RpcError as error:
-                await asyncio.sleep(attempts.wait(error))
+                pause = attempts.wait(error)
+            else:
+                attempts.good()
+                return answer
+            await asyncio.sleep(pause)
 
 
 def _answer(item: cds_pb2.EvaluateStreamResponse) -> cds_pb2.EvaluateResponse | LabCueError:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -31,11 +32,11 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 @dataclass(slots=True)
 class Running:
-    """A server that serves: its port, and how to end it."""
+    """A server that serves: its port, and how to end it: NOT_SERVING, a pause, then no new calls while running ones end."""
 
     port: int
     servicer: Servicer
-    drain: Callable[[], object]
+    drain: Callable[[], Awaitable[None]]
 
 
 def build_pipeline(settings: Settings) -> Pipeline:
@@ -56,46 +57,50 @@ async def running(
     settings: Settings, pipeline: Evaluates | None = None, *, telemetry: Telemetry | None = None
 ) -> AsyncIterator[Running]:
     """A server on ``settings.host:port`` for the length of the block; SERVING once warm, drained at the end."""
-    telemetry = telemetry or setup(settings)
-    store = FeedbackStore(settings.feedback_path)
-    server = grpc.aio.server(
-        options=[
-            ("grpc.max_receive_message_length", max(RECEIVE_AT_LEAST, settings.max_bundle_bytes + 65536)),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.so_reuseport", 0),
-        ]
-    )
-    checks = health.aio.HealthServicer()
-    await checks.set("", NOT_SERVING)
-    await checks.set(SERVICE, NOT_SERVING)
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    judge = pipeline if pipeline is not None else await asyncio.to_thread(build_pipeline, settings)
-    servicer = Servicer(settings, judge, telemetry, store)
-    cds_pb2_grpc.add_LabDecisionSupportServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
-    if settings.reflection:
-        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-    port = _bind(server, settings)
-    await server.start()
-    await asyncio.to_thread(_warm_up, judge)
-    await checks.set("", SERVING)
-    await checks.set(SERVICE, SERVING)
+    async with AsyncExitStack() as ending:
+        telemetry = telemetry or setup(settings)
+        ending.push_async_callback(asyncio.to_thread, telemetry.shutdown)
+        store = FeedbackStore(settings.feedback_path)
+        ending.callback(store.close)
+        server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", max(RECEIVE_AT_LEAST, settings.max_bundle_bytes + 65536)),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),
+            ]
+        )
+        checks = health.aio.HealthServicer()
+        await checks.set("", NOT_SERVING)
+        await checks.set(SERVICE, NOT_SERVING)
+        health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+        judge = pipeline if pipeline is not None else await asyncio.to_thread(build_pipeline, settings)
+        servicer = Servicer(settings, judge, telemetry, store)
+        ending.push_async_callback(asyncio.to_thread, servicer.close)
+        cds_pb2_grpc.add_LabDecisionSupportServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+        if settings.reflection:
+            reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        port = _bind(server, settings)
 
-    async def drain() -> None:
-        if servicer.draining:
-            return
-        await checks.enter_graceful_shutdown()
-        if settings.drain_pause_s:
-            await asyncio.sleep(settings.drain_pause_s)
-        servicer.draining = True
-        await server.stop(settings.drain_grace_s)
+        async def drain_once() -> None:
+            await checks.enter_graceful_shutdown()
+            if settings.drain_pause_s:
+                await asyncio.sleep(settings.drain_pause_s)
+            servicer.draining = True
+            await server.stop(settings.drain_grace_s)
 
-    try:
+        begun: list[asyncio.Task[None]] = []
+
+        async def drain() -> None:
+            if not begun:
+                begun.append(asyncio.create_task(drain_once()))
+            await asyncio.shield(begun[0])
+
+        await server.start()
+        ending.push_async_callback(drain)
+        await asyncio.to_thread(_warm_up, judge)
+        await checks.set("", SERVING)
+        await checks.set(SERVICE, SERVING)
         yield Running(port, servicer, drain)
-    finally:
-        await drain()
-        await asyncio.to_thread(servicer.close)
-        store.close()
-        await asyncio.to_thread(telemetry.shutdown)
 
 
 async def serve(
@@ -104,13 +109,18 @@ async def serve(
     """Serves until SIGTERM or SIGINT, then drains. ``ready`` is called with the port once SERVING."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for name in signals:
         loop.add_signal_handler(name, stop.set)
-    async with running(settings, pipeline) as server:
-        if ready is not None:
-            ready(server.port)
-        await stop.wait()
-        log.info("draining")
+    try:
+        async with running(settings, pipeline) as server:
+            if ready is not None:
+                ready(server.port)
+            await stop.wait()
+            log.info("draining")
+    finally:
+        for name in signals:
+            loop.remove_signal_handler(name)
     log.info("stopped")
 
 
@@ -125,20 +135,29 @@ def _warm_up(pipeline: Evaluates) -> None:
 
 
 def _bind(server: grpc.aio.Server, settings: Settings) -> int:
-    address = f"{settings.host}:{settings.port}"
+    host = f"[{settings.host}]" if ":" in settings.host and not settings.host.startswith("[") else settings.host
+    address = f"{host}:{settings.port}"
     try:
         if settings.tls_cert is None or settings.tls_key is None:
-            return int(server.add_insecure_port(address))
-        authority = settings.tls_client_ca.read_bytes() if settings.tls_client_ca is not None else None
-        credentials = grpc.ssl_server_credentials(
-            [(settings.tls_key.read_bytes(), settings.tls_cert.read_bytes())],
-            root_certificates=authority,
-            require_client_auth=authority is not None,
-        )
-        return int(server.add_secure_port(address, credentials))
+            port = int(server.add_insecure_port(address))
+        else:
+            port = int(server.add_secure_port(address, _credentials(settings.tls_cert, settings.tls_key, settings)))
     except OSError as error:
         raise ConfigError(violations=(Violation("tls", f"{error.filename}: {error.strerror}"),)) from None
     except RuntimeError:
-        raise ConfigError(
-            violations=(Violation("port", f"can't listen on {address}: in use or not allowed"),)
-        ) from None
+        port = 0
+    if port == 0:
+        why = "the address is in use or not allowed"
+        if settings.tls_cert is not None:
+            why += ", or the certificate and its key don't hold"
+        raise ConfigError(violations=(Violation("port", f"can't listen on {address}: {why}"),))
+    return port
+
+
+def _credentials(cert: Path, key: Path, settings: Settings) -> grpc.ServerCredentials:
+    authority = settings.tls_client_ca.read_bytes() if settings.tls_client_ca is not None else None
+    return grpc.ssl_server_credentials(
+        [(key.read_bytes(), cert.read_bytes())],
+        root_certificates=authority,
+        require_client_auth=authority is not None,
+    )
