@@ -51,7 +51,6 @@ bench: setup
 
 stubs: setup
 	$(BIN)/python hatch_build.py
-	cp -r labcue protos/labcue_stubs_build 2>/dev/null || true
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist ./protos
 
 clean:

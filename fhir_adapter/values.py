@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-from typing import cast
 
 from fhir_adapter.model import Answer, Comparator, Quantity, Span, Titre, Value
 
@@ -131,7 +130,7 @@ def _quantity(found: re.Match[str], unit: str | None, shown: str | None) -> Quan
     if value is None or units is None:
         return None
     sign = found["sign"]
-    comparator = cast("Comparator | None", _COMPARATORS[sign.lower()] if sign else None)
+    comparator = _COMPARATORS[sign.lower()] if sign else None
     return Quantity(value, units[0], comparator, found["number"], units[1], from_text=True)
 
 
