@@ -12,6 +12,8 @@ from functools import cache
 from importlib import metadata
 from typing import Any, Protocol
 
+import grpc
+
 from cds_service import words
 from cds_service.config import Settings
 from cds_service.feedback import Feedback, FeedbackStore
@@ -75,7 +77,10 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
             reader = asyncio.create_task(self._read_stream(requests, answers, room, call, context))
             try:
                 while (answer := await answers.get()) is not None:
-                    await context.write(answer)
+                    try:
+                        await context.write(answer)
+                    except grpc.aio.InternalError:  # the peer has gone; its cancellation may arrive only now
+                        raise asyncio.CancelledError from None
                     room.release()
                 await reader
             finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -10,12 +11,15 @@ from typing import Any
 
 import pytest
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from cds_service.config import Settings
 from cds_service.pipeline import Evaluation, Pipeline, Work
 from cds_service.rpc.server import Running, running
+from cds_service.rpc.servicer import SERVICE
+from cds_service.telemetry.names import STREAM_ITEM
 from cds_service.telemetry.setup import setup
 from fhir_adapter import catalog
 
@@ -43,6 +47,23 @@ class Gated:
         return self.inner.evaluate(bundle, language=language, work=work)
 
 
+class Endings(SpanProcessor):
+    """Lets a test wait until spans of a name have ended."""
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._changed = threading.Condition()
+
+    def on_end(self, span: ReadableSpan) -> None:
+        with self._changed:
+            self._names.append(span.name)
+            self._changed.notify_all()
+
+    def wait(self, name: str, count: int) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self._names.count(name) >= count, timeout=20)
+
+
 @dataclass
 class Served:
     """A running server, what it exports, and its pipeline."""
@@ -51,6 +72,12 @@ class Served:
     spans: InMemorySpanExporter
     metrics: InMemoryMetricReader
     pipeline: Any
+    endings: Endings
+
+    async def ended(self, method: str, count: int = 1) -> None:
+        """Waits until that many calls of a method (or items of streams) have ended at the server."""
+        name = method if method == STREAM_ITEM else f"{SERVICE}/{method}"
+        assert await asyncio.to_thread(self.endings.wait, name, count), f"{name} didn't end"
 
     @property
     def target(self) -> str:
@@ -73,9 +100,10 @@ def serve() -> Serve:
     async def start(pipeline: Any = None, **given: Any) -> AsyncIterator[Served]:
         settings = Settings(**({"port": 0, "engine": "none", "drain_grace_s": 2.0} | given))
         spans, metrics = InMemorySpanExporter(), InMemoryMetricReader()
-        telemetry = setup(settings, processors=[SimpleSpanProcessor(spans)], readers=[metrics])
+        endings = Endings()
+        telemetry = setup(settings, processors=[SimpleSpanProcessor(spans), endings], readers=[metrics])
         pipeline = pipeline or Pipeline(settings, catalog.load())
         async with running(settings, pipeline, telemetry=telemetry) as server:
-            yield Served(server, spans, metrics, pipeline)
+            yield Served(server, spans, metrics, pipeline, endings)
 
     return start

@@ -25,9 +25,9 @@ from labcue.v1 import cds_pb2, cds_pb2_grpc
 from tests.cds_service.rpc.conftest import Gated, Serve
 
 MARK = "ZQXJ"
-NUMBER = 7351.9137
-MARKS = re.compile(rf"{MARK}|7351|9137", re.IGNORECASE)
-"""What is planted everywhere, and can't come from anywhere else."""
+NUMBER = 735191377.25
+MARKS = re.compile(rf"{MARK}|735191377", re.IGNORECASE)
+"""What is planted everywhere, and long enough not to come from a random id or an address."""
 
 
 def _planted() -> dict[str, Any]:
@@ -105,7 +105,7 @@ def _broken() -> list[bytes]:
         json.dumps(other).encode(),
         json.dumps({**whole, "entry": {"not": MARK}}).encode(),
         json.dumps({"resourceType": "Bundle", "type": MARK, "entry": []}).encode(),
-        text.encode().replace(b"7351.9137", b"NaN"),
+        text.encode().replace(str(NUMBER).encode(), b"NaN"),
         text.encode() + MARK.encode(),
         text.encode("utf-16"),
     ]

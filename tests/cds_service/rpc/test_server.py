@@ -105,7 +105,7 @@ async def test_overload_is_refused_at_once_and_says_when_to_return(serve: Serve,
         first = asyncio.create_task(client.evaluate(PANEL))
         await asyncio.to_thread(gated.begun.acquire)
         second = asyncio.create_task(client.evaluate(PANEL))
-        while served.server.servicer._admission.inside < 2:
+        while served.server.servicer.inside < 2:
             await asyncio.sleep(0)
         with pytest.raises(Overloaded) as refused:
             await client.evaluate(PANEL)
@@ -123,8 +123,8 @@ async def test_a_retry_outlives_an_overload(serve: Serve, gated: Gated) -> None:
         first = asyncio.create_task(client.evaluate(PANEL))
         await asyncio.to_thread(gated.begun.acquire)
         second = asyncio.create_task(client.evaluate(PANEL, timeout=20))
-        while ("RESOURCE_EXHAUSTED", "overloaded") not in _status(served):
-            await asyncio.sleep(0.01)
+        await served.ended("Evaluate")
+        assert _status(served) == [("RESOURCE_EXHAUSTED", "overloaded")]
         gated.gate.set()
         assert (await first).cards
         assert (await second).cards
@@ -139,7 +139,7 @@ async def test_a_deadline_ends_the_work_and_frees_its_place(serve: Serve, gated:
             await client.evaluate(PANEL, timeout=0.3)
         assert await asyncio.to_thread(gated.stopped.wait, 5)
         gated.gate.set()
-        while served.server.servicer._admission.inside:
+        while served.server.servicer.inside:
             await asyncio.sleep(0.01)
         assert (await client.evaluate(PANEL)).cards
     assert _status(served)[0] == ("DEADLINE_EXCEEDED", "deadline-exceeded")
@@ -166,8 +166,7 @@ async def test_cancelling_stops_the_work(serve: Serve, gated: Gated) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await asyncio.to_thread(gated.stopped.wait, 5)
-        while not _status(served):
-            await asyncio.sleep(0.01)
+        await served.ended("Evaluate")
     assert _status(served) == [("CANCELLED", "cancelled")]
 
 
