@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from functools import lru_cache
 
 from fhir_adapter import intervals, units
 from fhir_adapter.catalog import Analyte, Catalog
@@ -213,20 +214,23 @@ def _usual_interval(
     analyte: Analyte, scale: tuple[float, float], unit: str | None, patient: Patient, age: float | None
 ) -> Interval | None:
     usual = analyte.interval_for(sex=patient.sex, age_years=age, pregnant=patient.pregnant)
-    if usual is None:
-        return None
-    low, high = _back(usual.low, scale), _back(usual.high, scale)
-    return Interval(low, high, unit, "usual", text=intervals.show(_figures(low), _figures(high)), citation=usual.source)
+    return None if usual is None else _shown(usual.low, usual.high, usual.source, scale, unit)
 
 
 def _usual_critical(
     analyte: Analyte, scale: tuple[float, float], unit: str | None, age: float | None
 ) -> Interval | None:
     limit = analyte.critical_for(age_years=age)
-    if limit is None:
-        return None
-    low, high = _back(limit.low, scale), _back(limit.high, scale)
-    return Interval(low, high, unit, "usual", text=intervals.show(_figures(low), _figures(high)), citation=limit.source)
+    return None if limit is None else _shown(limit.low, limit.high, limit.source, scale, unit)
+
+
+@lru_cache(maxsize=4096)
+def _shown(
+    low: float | None, high: float | None, source: str, scale: tuple[float, float], unit: str | None
+) -> Interval:
+    """The catalog's limits in the reported unit. Cached: a panel repeats the same few."""
+    low, high = _back(low, scale), _back(high, scale)
+    return Interval(low, high, unit, "usual", text=intervals.show(_figures(low), _figures(high)), citation=source)
 
 
 def _back(number: float | None, scale: tuple[float, float]) -> float | None:
@@ -261,11 +265,32 @@ def _with_priors(placed: list[PanelResult]) -> tuple[PanelResult, ...]:
         last = placed[members[-1]].result.effective
         for rank, index in enumerate(members):
             one = placed[index]
-            priors = _priors(one, [placed[earlier] for earlier in members[max(0, rank - 2 * MAX_PRIORS) : rank]])
+            priors = _priors(one, [placed[earlier] for earlier in members[max(0, rank - MAX_PRIORS - 4) : rank]])
             newest = one.result.effective == last
             if priors or not newest:
-                placed[index] = replace(one, priors=priors, newest=newest)
+                placed[index] = _in_series(one, priors, newest)
     return tuple(placed)
+
+
+def _in_series(one: PanelResult, priors: tuple[Prior, ...], newest: bool) -> PanelResult:
+    """The same with its place in time; spelled out, since ``dataclasses.replace`` costs more than all else here."""
+    return PanelResult(
+        one.result,
+        one.analyte,
+        one.display,
+        one.number,
+        one.unit,
+        one.canonical,
+        one.interval,
+        one.critical,
+        one.position,
+        one.expected,
+        one.implausible,
+        one.age_years,
+        priors,
+        newest,
+        one.problem,
+    )
 
 
 def _priors(one: PanelResult, earlier: Sequence[PanelResult]) -> tuple[Prior, ...]:
@@ -290,7 +315,7 @@ def _comparable(other: PanelResult, one: PanelResult) -> float | None:
     """The other's number in this one's unit; None where that isn't known."""
     if other.number is None:
         return None
-    if same_unit(other.unit, one.unit):
+    if other.unit == one.unit or same_unit(other.unit, one.unit):
         return other.number
     scale = _scale(one.unit, one.analyte)
     return _back(other.canonical, scale) if other.canonical is not None and scale is not None else None
