@@ -1,0 +1,122 @@
+"""Start and stop: what doesn't hold is said at once, and nothing at work is lost at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from cds_service.client import AsyncLabCueClient, Retry
+from cds_service.config import Settings
+from cds_service.rpc.server import running
+from cds_service.rpc.server import serve as serve_until_signal
+from fhir_adapter.errors import ConfigError, Draining, LabCueError
+from tests.bundles import PANEL
+from tests.cds_service.rpc.conftest import Gated, Serve
+
+ONCE = Retry(attempts=1)
+
+
+async def test_a_draining_server_takes_no_new_call_and_ends_the_running_one(serve: Serve, gated: Gated) -> None:
+    async with serve(gated) as served, AsyncLabCueClient(served.target, retry=ONCE) as client:
+        work = asyncio.create_task(client.evaluate(PANEL))
+        await asyncio.to_thread(gated.begun.acquire)
+        drains = [asyncio.create_task(served.server.drain()) for _ in range(2)]
+        while not served.server.servicer.draining:
+            await asyncio.sleep(0)
+        with pytest.raises(Draining):
+            await client.evaluate(PANEL)
+        gated.gate.set()
+        assert (await work).cards
+        await asyncio.gather(*drains)
+    assert gated.calls == 1
+
+
+async def test_leaving_the_block_while_a_drain_is_under_way_waits_for_it(serve: Serve, gated: Gated) -> None:
+    async with serve(gated) as served:
+        client = AsyncLabCueClient(served.target, retry=ONCE)
+        work = asyncio.create_task(client.evaluate(PANEL))
+        await asyncio.to_thread(gated.begun.acquire)
+        drain = asyncio.create_task(served.server.drain())
+        while not served.server.servicer.draining:
+            await asyncio.sleep(0)
+        gated.gate.set()
+    assert (await work).cards
+    await drain
+    await client.close()
+
+
+async def test_work_past_the_grace_is_stopped(serve: Serve, gated: Gated) -> None:
+    async with serve(gated, drain_grace_s=0.05) as served, AsyncLabCueClient(served.target, retry=ONCE) as client:
+        work = asyncio.create_task(client.evaluate(PANEL))
+        await asyncio.to_thread(gated.begun.acquire)
+        await served.server.drain()
+        with pytest.raises(LabCueError):
+            await work
+        assert await asyncio.to_thread(gated.stopped.wait, 10)
+
+
+@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_it_in_order(gated: Gated, name: signal.Signals) -> None:
+    ready: asyncio.Queue[int] = asyncio.Queue()
+    settings = Settings(port=0, engine="none")
+    server = asyncio.create_task(serve_until_signal(settings, gated, ready=ready.put_nowait))
+    async with AsyncLabCueClient(f"127.0.0.1:{await ready.get()}", retry=ONCE) as client:
+        stub = health_pb2_grpc.HealthStub(client._channel)
+        for service in ("", "labcue.v1.LabDecisionSupport"):
+            answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        work = asyncio.create_task(client.evaluate(PANEL))
+        await asyncio.to_thread(gated.begun.acquire)
+        os.kill(os.getpid(), name)
+        gated.gate.set()
+        assert (await work).cards
+        await server
+
+
+async def _refused(**given: object) -> ConfigError:
+    settings = Settings(**({"port": 0, "engine": "none"} | given))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError) as caught:
+        async with running(settings):
+            pass
+    return caught.value
+
+
+async def test_a_port_in_use_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        error = await _refused(port=port)
+    assert error.violations[0].path == "port"
+    assert str(port) in error.violations[0].description
+
+
+async def test_certificates_that_do_not_hold_are_said(tmp_path: Path) -> None:
+    junk = tmp_path / "junk.pem"
+    junk.write_text("not a certificate")
+    missing = await _refused(tls_cert=tmp_path / "none.pem", tls_key=junk)
+    assert missing.violations[0].path == "tls"
+    assert "none.pem" in missing.violations[0].description
+    bad = await _refused(tls_cert=junk, tls_key=junk)
+    assert "certificate" in bad.violations[0].description
+
+
+async def test_a_feedback_file_that_is_no_database_is_said(tmp_path: Path) -> None:
+    junk = tmp_path / "feedback.sqlite3"
+    junk.write_text("not a database" * 100)
+    for path in (junk, tmp_path / "no" / "folder.sqlite3"):
+        error = await _refused(feedback_path=path)
+        assert error.violations[0].path == "feedback_path"
+
+
+async def test_it_listens_on_ipv6(serve: Serve) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 loopback here")
+    async with serve(host="::1") as served, AsyncLabCueClient(f"[::1]:{served.server.port}") as client:
+        assert (await client.evaluate(PANEL)).cards
