@@ -62,7 +62,9 @@ def end_cancelled(call: Call, context: Any) -> None:
 
 async def _abort(call: Call, context: Any, failure: LabCueError) -> NoReturn:
     call.end(grpc_code(failure).name, failure.code)
+    status = rpc_status.to_status(to_status(failure))
+    trailing = tuple(status.trailing_metadata)
     if isinstance(failure, Overloaded):
-        context.set_trailing_metadata((("grpc-retry-pushback-ms", str(int(failure.retry_after_s * 1000))),))
-    await context.abort_with_status(rpc_status.to_status(to_status(failure)))
+        trailing += (("grpc-retry-pushback-ms", str(int(failure.retry_after_s * 1000))),)
+    await context.abort(status.code, status.details, trailing)  # abort_with_status would lose what isn't in the status
     raise AssertionError("abort raises")

@@ -107,6 +107,7 @@ def _card(out: cds_pb2.Card, card: Card, flags: tuple[Flag, ...]) -> None:
     if card.flags:
         observations = [flags[index].subject.result.observation for index in card.flags]
         out.extension.subject.observations.extend(observations)
+        out.extension.subject.paths.extend(flags[index].subject.result.path for index in card.flags)
         out.extension.subject.pattern = card.pattern or ""
 
 

@@ -110,6 +110,10 @@ async def test_overload_is_refused_at_once_and_says_when_to_return(serve: Serve,
         with pytest.raises(Overloaded) as refused:
             await client.evaluate(PANEL)
         assert refused.value.retry_after_s > 0
+        with pytest.raises(grpc.aio.AioRpcError) as bare:
+            await client._stub.Evaluate(cds_pb2.EvaluateRequest(bundle=PANEL))
+        trailing = dict(bare.value.trailing_metadata() or ())
+        assert int(trailing["grpc-retry-pushback-ms"]) == refused.value.retry_after_s * 1000
         stub = health_pb2_grpc.HealthStub(client._channel)
         assert (await stub.Check(health_pb2.HealthCheckRequest(service=SERVICE))).status == SERVING
         gated.gate.set()
