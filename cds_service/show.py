@@ -50,7 +50,7 @@ def bar(position: float | None) -> str:
 def render(response: cds_pb2.EvaluateResponse, *, title: str = "", normal: bool = False) -> RenderableType:
     """One response for people; with ``normal`` the normal results too."""
     evaluation = response.extension.evaluation
-    flags = {flag.observation: flag for flag in evaluation.flags}
+    flags = {flag.path: flag for flag in evaluation.flags}
     parts: list[RenderableType] = []
     if title:
         parts.append(Text(plain(title), style="bold underline"))
@@ -73,7 +73,7 @@ def _card(card: cds_pb2.Card, flags: dict[str, cds_pb2.Flag], evaluation: cds_pb
     pattern = next((found for found in evaluation.patterns if found.id == card.extension.subject.pattern), None)
     if pattern is not None:
         rows.append(Text(f"{plain(pattern.title)}. {plain(pattern.text, 400)}"))
-    about = [flags[id] for id in card.extension.subject.observations if id in flags]
+    about = [flags[path] for path in card.extension.subject.paths if path in flags]
     if about:
         rows.append(_table(about))
     elif not card.extension.subject.observations:
