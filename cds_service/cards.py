@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from cds_service import words
 from cds_service.clinical.show import interval_text, unit_text, value_text
-from cds_service.domain import Action, Card, Flag, Indicator, OverrideReason, Pattern, Said, Suggestion, Verdict
+from cds_service.domain import Action, Card, Flag, Indicator, Link, OverrideReason, Pattern, Said, Suggestion, Verdict
 from cds_service.markdown import escape, plain, table
 from fhir_adapter.errors import BENIGN_NOT_ASSESSED
 
@@ -22,6 +22,13 @@ MAX_ROWS = 40
 """Rows of a gathered table; the rest is counted, and stands in the response's flags."""
 OVERRIDE_SYSTEM = "https://labcue.org/CodeSystem/override-reason"
 OVERRIDES = ("already-known", "expected-for-patient", "sample-problem", "treatment-underway", "not-relevant")
+LINKS = {
+    "aki": Link("KDIGO: Acute Kidney Injury guideline", "https://kdigo.org/guidelines/acute-kidney-injury/"),
+    "hyperkalaemia-kidney": Link(
+        "KDIGO: Acute Kidney Injury guideline", "https://kdigo.org/guidelines/acute-kidney-injury/"
+    ),
+}
+"""Where a pattern's guideline can be read, for those with a lasting address."""
 _URGENCY = {"critical": 0, "warning": 1, "info": 2}
 _REASONS = {"model not loaded": "reason-model-not-loaded", "model failed": "reason-model-failed"}
 
@@ -176,6 +183,7 @@ class _Composer:
             source_label=SOURCE_LABEL,
             suggestions=suggestions,
             override_reasons=reasons if flags else (),
+            links=(LINKS[pattern],) if pattern in LINKS else (),
             flags=flags,
             pattern=pattern,
         )
