@@ -196,7 +196,11 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
         work = Work(deadline, gone.is_set, call.observe)
 
         def run() -> tuple[Evaluation, cds_pb2.EvaluateResponse]:
-            evaluation = self._pipeline.evaluate(request.bundle, language=request.language or None, work=work)
+            try:
+                evaluation = self._pipeline.evaluate(request.bundle, language=request.language or None, work=work)
+            except (StopIteration, SystemExit, KeyboardInterrupt) as error:
+                # A future can't carry the first, and the others would end the server from within a request.
+                raise RuntimeError(type(error).__name__) from error
             response = wire.to_response(evaluation, trace_id=call.trace_id)
             self._store.issued([card.uuid for card in response.cards])
             return evaluation, response

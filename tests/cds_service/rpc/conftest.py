@@ -31,7 +31,7 @@ class Gated:
     inner: Pipeline
     begun: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     gate: threading.Event = field(default_factory=threading.Event)
-    error: Exception | None = None
+    error: BaseException | None = None
     calls: int = 0
     stopped: threading.Event = field(default_factory=threading.Event)
 

@@ -188,6 +188,31 @@ async def test_a_crash_is_internal_and_says_nothing(
     assert _status(served) == [("INTERNAL", "internal")]
 
 
+@pytest.mark.parametrize("error", [StopIteration("Jane"), SystemExit("Jane"), KeyboardInterrupt("Jane"), MemoryError()])
+async def test_no_exception_ends_the_server_or_holds_its_place(
+    serve: Serve, gated: Gated, error: BaseException
+) -> None:
+    gated.error = error
+    gated.gate.set()
+    async with serve(gated, max_concurrency=1) as served, AsyncLabCueClient(served.target, retry=ONCE) as client:
+        with pytest.raises(InternalError):
+            await client.evaluate(PANEL)
+        gated.error = None
+        assert (await client.evaluate(PANEL)).cards
+    assert _status(served) == [("INTERNAL", "internal"), ("OK", None)]
+
+
+async def test_bytes_that_are_no_request_do_no_harm(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    async with serve() as served, AsyncLabCueClient(served.target) as client:
+        raw = client._channel.unary_unary(f"/{SERVICE}/Evaluate", lambda data: data, lambda data: data)
+        for junk in (b"\xff\xffJane Roe", b"\x12\x08\xff\xfeJane R", b"\x0a\x7fJane"):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await raw(junk)
+            assert "Jane" not in str(caught.value.details())
+        assert (await client.evaluate(PANEL)).cards
+    assert "Jane" not in caplog.text
+
+
 async def test_a_repeat_gets_the_same_answer_and_joins_one_under_way(serve: Serve, gated: Gated) -> None:
     async with serve(gated) as served, AsyncLabCueClient(served.target) as client:
         first = asyncio.create_task(client.evaluate(PANEL, request_id="r1"))
