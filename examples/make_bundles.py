@@ -46,16 +46,20 @@ TESTS: dict[str, tuple[str, str, str, float | None, float | None]] = {
     "1988-5": ("C reactive protein [Mass/volume] in Serum or Plasma", "mg/L", "mg/L", 0, 5),
     "33959-8": ("Procalcitonin [Mass/volume] in Serum or Plasma", "ng/mL", "ng/mL", 0, 0.1),
     "2524-7": ("Lactate [Moles/volume] in Serum or Plasma", "mmol/L", "mmol/L", 0.5, 2.0),
-    "2744-1": ("pH of Arterial blood", "[pH]", "[pH]", 7.35, 7.45),
+    "2744-1": ("pH of Arterial blood", "pH", "[pH]", 7.35, 7.45),
     "3016-3": ("Thyrotropin [Units/volume] in Serum or Plasma", "mIU/L", "m[IU]/L", 0.4, 4.0),
     "3024-7": ("Thyroxine (T4) free [Mass/volume] in Serum or Plasma", "ng/dL", "ng/dL", 0.8, 1.8),
+    "5821-4": ("Leukocytes [#/area] in Urine sediment by Microscopy high power field", "/[HPF]", "/[HPF]", 0, 5),
+    "5048-4": ("Nuclear Ab [Titer] in Serum by Immunofluorescence", "{titer}", "{titer}", None, None),
     "2093-3": ("Cholesterol [Mass/volume] in Serum or Plasma", "mg/dL", "mg/dL", None, 200),
     "2571-8": ("Triglyceride [Mass/volume] in Serum or Plasma", "mg/dL", "mg/dL", None, 150),
     "2085-9": ("Cholesterol in HDL [Mass/volume] in Serum or Plasma", "mg/dL", "mg/dL", 40, None),
     "6301-6": ("INR in Platelet poor plasma by Coagulation assay", "", "1", 0.9, 1.1),
     "2532-0": ("Lactate dehydrogenase [Enzymatic activity/volume] in Serum or Plasma", "U/L", "U/L", 120, 250),
-    "2601-3": ("Magnesium [Moles/volume] in Serum or Plasma", "mg/dL", "mg/dL", 1.6, 2.6),
+    "19123-9": ("Magnesium [Mass/volume] in Serum or Plasma", "mg/dL", "mg/dL", 1.6, 2.6),
 }
+MEN = {"718-7": (13.5, 17.5), "4544-3": (41, 50)}
+"""Where this laboratory's interval differs by sex; Bert is the man in these examples."""
 CHEMISTRY = {"2823-3": 4.2, "2951-2": 140, "2075-0": 103, "1963-8": 25, "2160-0": 0.8, "3094-0": 13, "2345-7": 88}
 BLOOD = {"718-7": 13.6, "4544-3": 41, "787-2": 90, "785-6": 30, "788-0": 13.0, "6690-2": 6.4, "777-3": 245}
 
@@ -71,6 +75,8 @@ def quantity(value: float, unit: str, code: str) -> Json:
 def observation(id: str, code: str | None, value: float | None = None, /, **more: Any) -> Json:
     """A final laboratory Observation; ``more`` adds or replaces elements (None removes one)."""
     name, unit, ucum, low, high = TESTS.get(code or "", (None, None, "", None, None))
+    if id.startswith("bert"):
+        low, high = MEN.get(code or "", (low, high))
     made: Json = {
         "resourceType": "Observation",
         "id": id,
@@ -164,10 +170,37 @@ def build() -> dict[str, Json]:
     odd = observation(
         "anna-odd",
         "2345-7",
+        effectiveDateTime=at(3),
         valueQuantity={"value": 88, "unit": "mg/dl"},
         referenceRange=[{"low": {"value": 3.9, "unit": "mmol/L"}, "high": {"value": 5.5, "unit": "mmol/L"}}],
     )
-    made["06-mixed-units"] = collection(woman, *mixed, odd)
+    # Unit strings that are no UCUM, without a code, as many laboratories send them; the day after.
+    loose = [
+        ("2951-2", 133, "mEq/L", 136, 145),
+        ("2823-3", 4.4, "mEq/L", 3.5, 5.1),
+        ("6690-2", 5.4, "K/uL", 4.0, 11.0),
+        ("777-3", 95, "THOU/uL", 150, 400),
+        ("1920-8", 31, "IU/L", 10, 40),
+        ("5821-4", 3, "#/hpf", 0, 5),
+    ]
+    conventional = [
+        observation(
+            f"anna-us{index}",
+            code,
+            effectiveDateTime=at(3),
+            valueQuantity={"value": value, "unit": unit},
+            referenceRange=[{"low": {"value": low, "unit": unit}, "high": {"value": high, "unit": unit}}],
+        )
+        for index, (code, value, unit, low, high) in enumerate(loose, 1)
+    ]
+    grams = observation(
+        "anna-hb",
+        "718-7",
+        effectiveDateTime=at(3),
+        valueQuantity=quantity(11.8, "g/dL", "g/dL"),
+        referenceRange=[{"low": quantity(120, "g/L", "g/L"), "high": quantity(160, "g/L", "g/L")}],
+    )
+    made["06-mixed-units"] = collection(woman, *mixed, odd, *conventional, grams)
 
     words = [
         ("5804-0", "Protein [Mass/volume] in Urine by Test strip", "2+", "Negative"),
@@ -194,7 +227,14 @@ def build() -> dict[str, Json]:
     ddimer = observation(
         "anna-dd", "48065-7", valueString=">2000", referenceRange=[{"high": {"value": 500, "unit": "ng/mL"}}]
     )
-    made["07-text-results"] = collection(woman, *strip, low, ddimer)
+    titre = observation(
+        "anna-ana",
+        "5048-4",
+        valueString="1:160",
+        referenceRange=text_range("< 1:80"),
+        interpretation=interpreted("A"),
+    )
+    made["07-text-results"] = collection(woman, *strip, low, ddimer, titre)
 
     child = patient("dora", "female", "2020-02-11")
     alp = observation("dora-alp", "6768-6", valueQuantity=quantity(310, "U/L", "U/L"))
@@ -364,7 +404,7 @@ def build() -> dict[str, Json]:
         )
     made["20-transaction-pancytopenia"] = transaction
 
-    r5 = panel("anna", {"2823-3": 2.4, "2601-3": 1.1})
+    r5 = panel("anna", {"2823-3": 2.4, "19123-9": 1.1})
     for one in r5:
         one["instantiatesCanonical"] = "https://lab.example.org/ObservationDefinition/electrolytes"
         one["referenceRange"][0]["normalValue"] = {"text": "within limits"}
@@ -381,9 +421,9 @@ def build() -> dict[str, Json]:
                 "referenceRange": [{"low": quantity(lo, unit, ucum), "high": quantity(hi, unit, ucum)}],
             }
             for code, name, value, unit, ucum, lo, hi in (
-                ("2744-1", "pH of Arterial blood", 7.29, "[pH]", "[pH]", 7.35, 7.45),
-                ("2019-8", "Carbon dioxide [Partial pressure] in Arterial blood", 62, "mm[Hg]", "mm[Hg]", 35, 45),
-                ("2703-7", "Oxygen [Partial pressure] in Arterial blood", 58, "mm[Hg]", "mm[Hg]", 83, 108),
+                ("2744-1", "pH of Arterial blood", 7.29, "pH", "[pH]", 7.35, 7.45),
+                ("2019-8", "Carbon dioxide [Partial pressure] in Arterial blood", 62, "mmHg", "mm[Hg]", 35, 45),
+                ("2703-7", "Oxygen [Partial pressure] in Arterial blood", 58, "mmHg", "mm[Hg]", 83, 108),
             )
         ],
     )

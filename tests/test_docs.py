@@ -10,10 +10,14 @@ import pytest
 from cds_service.cli import app
 from cds_service.config import Settings
 from cds_service.errors import TABLE
-from fhir_adapter.errors import NOT_ASSESSED_CODES
+from fhir_adapter.errors import BENIGN_NOT_ASSESSED, NOT_ASSESSED_CODES
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    *sorted(ROOT.glob("*.md")),
+    ROOT / "examples" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 
 
 def _read(name: str) -> str:
@@ -45,8 +49,40 @@ def test_every_command_stands_in_the_readme() -> None:
     assert [name for name in sorted(names) if f"labcue {name}" not in text] == []
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_each_default_is_the_one_in_force() -> None:
+    """Where a line names a default, it is the field's."""
+    lines = re.findall(r"^\| `(\w+)` \| `LABCUE_\w+` \| ([^|]*) \|", _read("docs/settings.md"), re.MULTILINE)
+    for name, shown in lines:
+        default = Settings.model_fields[name].default
+        said = "unset" if default is None else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+        assert shown.strip() == said, name
+
+
+def test_each_error_has_its_mapping() -> None:
+    lines = re.findall(r"^\| `([\w-]+)` \| ([A-Z_]+) \| (\d+) \| ([\w-]+) \|", _read("docs/errors.md"), re.MULTILINE)
+    described = {code: (grpc, int(http), issue) for code, grpc, http, issue in lines}
+    assert described == {kind.code: (to.grpc, to.http, to.issue) for kind, to in TABLE.items()}
+
+
+def test_each_reason_says_whether_it_is_benign() -> None:
+    lines = re.findall(r"^\| `([\w-]+)` \| [^|]+ \| (yes|no) \|$", _read("docs/errors.md"), re.MULTILINE)
+    assert dict(lines) == {code: "yes" if code in BENIGN_NOT_ASSESSED else "no" for code in NOT_ASSESSED_CODES}
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_no_link_is_broken(document: Path) -> None:
-    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text(encoding="utf-8"))
-    broken = [link for link in links if "://" not in link and not (document.parent / link).exists()]
+    broken = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8")):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        page = document.parent / name if name else document
+        if not page.exists() or (anchor and anchor not in _anchors(page)):
+            broken.append(link)
     assert broken == []
