@@ -112,7 +112,8 @@ def _text(bundle: dict[str, Any], path: str) -> str:
 def test_golden(file: Path, answers: dict[str, dict[str, Any]], request: pytest.FixtureRequest) -> None:
     answer = json.loads(json.dumps(answers[file.stem]))
     _evaluation(answer).pop("timings")
-    sent, made = file.read_text(encoding="utf-8"), {}
+    sent = file.read_text(encoding="utf-8")
+    made: dict[str, str] = {}
 
     def same(match: re.Match[str]) -> str:
         """An id of ours by its turn; one that the bundle brought stays as it is."""
