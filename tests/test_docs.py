@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,14 @@ def test_each_error_has_its_mapping() -> None:
 def test_each_reason_says_whether_it_is_benign() -> None:
     lines = re.findall(r"^\| `([\w-]+)` \| [^|]+ \| (yes|no) \|$", _read("docs/errors.md"), re.MULTILINE)
     assert dict(lines) == {code: "yes" if code in BENIGN_NOT_ASSESSED else "no" for code in NOT_ASSESSED_CODES}
+
+
+def test_every_library_has_its_line() -> None:
+    project = tomllib.loads(_read("pyproject.toml"))["project"]
+    wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    cells = re.findall(r"^\| ([^|]+) \|", _read("docs/libraries.md"), re.MULTILINE)
+    named = {name for cell in cells for name in re.split(r",\s*|\s*\(", cell)}
+    assert [one for one in wanted if re.split(r"[<>=\[]", one)[0] not in named] == []
 
 
 def _anchors(page: Path) -> set[str]:
