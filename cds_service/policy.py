@@ -58,8 +58,14 @@ def decide(
 
 
 def _still_true(patterns: Sequence[Pattern], flags: Sequence[Flag]) -> tuple[Pattern, ...]:
-    """Leaves out a pattern of which the model has cleared every member."""
-    return tuple(pattern for pattern in patterns if any(flags[index].abnormal for index in pattern.indices))
+    """Leaves out a pattern of which the model has cleared members and no abnormal one is left. A pattern whose members are all
+    inside their intervals stands: a creatinine can rise by KDIGO's step and still be normal."""
+    return tuple(
+        pattern
+        for pattern in patterns
+        if any(flags[index].abnormal for index in pattern.indices)
+        or not any(basis.kind == "model" for index in pattern.indices for basis in flags[index].basis)
+    )
 
 
 def _sound(scores: Sequence[SlotScores], results: int) -> bool:

@@ -45,6 +45,18 @@ class Seen:
         index = self.newest.get(analyte)
         return None if index is None else self.findings[index].code
 
+    def answer(self, analyte: str) -> str | None:
+        """The code of the newest judged answer of an analyte, numbers or words; None where it wasn't tested."""
+        for index, placed in enumerate(self.panel.results):
+            if (
+                placed.analyte is not None
+                and placed.analyte.id == analyte
+                and placed.newest
+                and self.findings[index].code
+            ):
+                return self.findings[index].code
+        return None
+
     def high_limit(self, analyte: str) -> float | None:
         """The high limit of the result's own interval, in the canonical unit."""
         index = self.newest.get(analyte)
@@ -167,8 +179,9 @@ def _spoiled(seen: Seen, index: int) -> bool:
 
 
 def ketoacidosis(seen: Seen) -> Pattern | None:
-    """Glucose >= 200 mg/dL (11.1 mmol/L) with bicarbonate < 18 mmol/L or pH < 7.3, and an anion gap above 12 mmol/L (ADA
-    consensus 2024; the gap, where not reported, from sodium, chloride and bicarbonate)."""
+    """Glucose >= 200 mg/dL (11.1 mmol/L) with bicarbonate < 18 mmol/L or pH < 7.3, with ketones in the urine or,
+    where they weren't tested, an anion gap above 12 mmol/L (ADA consensus 2024; the gap, where not reported, from sodium,
+    chloride and bicarbonate)."""
     glucose = seen.number("glucose")
     if glucose is None or glucose < 200:
         return None
@@ -179,7 +192,8 @@ def ketoacidosis(seen: Seen) -> Pattern | None:
     sodium, chloride = seen.number("sodium"), seen.number("chloride")
     if gap is None and sodium is not None and chloride is not None and bicarbonate is not None:
         gap = sodium - chloride - bicarbonate
-    if not acid or gap is None or gap <= 12:
+    ketones = seen.answer("urine-ketones")
+    if not acid or ketones == "N" or not (ketones is not None or (gap is not None and gap > 12)):
         return None
     members = ("glucose", "bicarbonate", "ph", "ph-venous", "anion-gap", "potassium", "sodium", "chloride")
     return _pattern(seen, "ketoacidosis", "critical", ADA_CRISES, members)

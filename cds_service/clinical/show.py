@@ -23,7 +23,8 @@ def unit_text(placed: PanelResult) -> str:
     value = placed.result.value
     if isinstance(value, Answer | Titre):
         return ""
-    return value.shown_unit or value.unit or placed.unit or ""
+    unit = value.shown_unit or value.unit or placed.unit or ""
+    return "" if unit == "1" or (unit.startswith("{") and unit.endswith("}")) else unit  # INR has none to print
 
 
 def with_unit(placed: PanelResult) -> str:

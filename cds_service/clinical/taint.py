@@ -13,7 +13,7 @@ SOURCE = "CLSI C56-A: Hemolysis, Icterus, and Lipemia/Turbidity Indices as Indic
 
 _HAEMOLYSED = re.compile(r"h[aeéæ]{1,2}mol[yi][sz]|hémoly", re.IGNORECASE)
 _DENIED = re.compile(
-    r"\b(?:no|not|non|without|pas|sans|absence|negative|nil)\b[^.;]{0,24}h[aeéæ]{1,2}mol", re.IGNORECASE
+    r"\b(?:no|not|non|without|pas|sans|absence|negative|nil)\b[^.;,:]{0,24}h[aeéæ]{1,2}mol", re.IGNORECASE
 )
 _INDEX_LIMIT = 50.0
 """mg/dL of free haemoglobin (the usual scale of the index) from which potassium is noticeably raised."""

@@ -84,3 +84,18 @@ def test_scores_that_are_none_are_ignored_as_a_whole_and_said() -> None:
         assert verdict.degraded == policy.BAD_ANSWER
         assert verdict.model is None
         assert all(flag.probability is None for flag in verdict.flags)
+
+
+def test_a_pattern_of_normal_results_stands_until_the_model_clears_it() -> None:
+    rising = normalize(
+        read(
+            bundle(
+                observation("c1", "2160-0", 0.8, "mg/dL", 0.6, 1.2),
+                observation("c2", "2160-0", 1.1, "mg/dL", 0.6, 1.2, effectiveDateTime="2024-03-02T08:00:00Z"),
+            )
+        ),
+        catalog.load(),
+    )
+    verdict = policy.decide(rising, assess(rising), None, threshold=0.5, model=None, degraded=None)
+    assert [flag.code for flag in verdict.flags] == ["N", "N"]
+    assert [pattern.id for pattern in verdict.patterns] == ["aki"]

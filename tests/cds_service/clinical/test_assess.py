@@ -120,6 +120,7 @@ def test_preliminary_is_said() -> None:
         ("Specimen moderately hemolyzed.", True),
         ("Échantillon hémolysé", True),
         ("No hemolysis seen", False),
+        ("Not enough sample, haemolysed", True),
         ("ok", False),
     ],
 )
@@ -196,6 +197,24 @@ def test_ketoacidosis_limits(glucose: float, bicarbonate: float, chloride: float
         observation("c", "2075-0", chloride, "mmol/L", 98, 107),
     )
     assert ("ketoacidosis" in _patterns(*panel)) == found
+
+
+def test_ketones_speak_before_the_gap() -> None:
+    def strip(text: str) -> Json:
+        made = observation("u", "5797-6", 0, "", effectiveDateTime="2024-03-01T08:00:00Z")
+        return {name: value for name, value in made.items() if name != "valueQuantity"} | {
+            "valueString": text,
+            "referenceRange": [{"text": "Negative"}],
+        }
+
+    acid = (
+        observation("g", "2345-7", 480, "mg/dL", 70, 99),
+        observation("b", "1963-8", 9, "mmol/L", 22, 29),
+    )
+    gap = (observation("n", "2951-2", 140, "mmol/L", 135, 145), observation("c", "2075-0", 100, "mmol/L", 98, 107))
+    assert "ketoacidosis" in _patterns(*acid, strip("4+"))
+    assert "ketoacidosis" not in _patterns(*acid, *gap, strip("NEGATIVE"))
+    assert "ketoacidosis" not in _patterns(*acid)
 
 
 @pytest.mark.parametrize(("count", "found"), [(0.49, True), (0.5, False)])
