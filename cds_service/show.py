@@ -1,15 +1,23 @@
-"""Cards for a terminal: colour by indicator, the number first, the value on its interval, the basis of each flag."""
+"""Cards for a terminal: colour by indicator, the number first, the value on its interval, the basis of each flag.
+
+Everything from a bundle passes :func:`cds_service.markdown.plain`: no control character and no markup reaches the terminal.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from rich.console import Console, Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.padding import Padding
 from rich.panel import Panel as Box
-from rich.table import Table
 from rich.text import Text
 
+from cds_service import words
 from cds_service.markdown import plain
+from fhir_adapter.errors import BENIGN_NOT_ASSESSED
 from labcue.v1 import cds_pb2
 
 COLOURS = {"critical": "bold white on red", "warning": "black on yellow", "info": "black on cyan"}
@@ -24,22 +32,64 @@ CODES = {
     "N": "green",
 }
 BAR = 13
+MAX_ROWS = 40
+_NAME, _VALUE = 26, 22
+"""Widest columns; a longer text is shown whole, out of line."""
+
+_ENGLISH = {
+    "clear": "✔ No card: nothing abnormal, everything assessed.",
+    "clear-but": "✔ No card: nothing abnormal.",
+    "sources": "Sources",
+    "suggestion": "Suggestion to accept",
+    "more": "…and {count} more.",
+    "counts": "{judged} judged · {abnormal} abnormal · {critical} critical · {missing} not assessed · {ms:.1f} ms",
+    "lab": "lab",
+    "site": "site",
+    "usual": "usual",
+    "model": "the model: P {probability:.2f}",
+    "critical": "CRITICAL",
+    "warning": "WARNING",
+    "info": "INFO",
+}
+_FRENCH = {
+    "clear": "✔ Aucune carte : rien d'anormal, tout est évalué.",
+    "clear-but": "✔ Aucune carte : rien d'anormal.",
+    "sources": "Sources",
+    "suggestion": "Suggestion à accepter",
+    "more": "…et {count} de plus.",
+    "counts": "{judged} jugés · {abnormal} anormaux · {critical} critiques · {missing} non évalués · {ms:.1f} ms",
+    "lab": "labo",
+    "site": "site",
+    "usual": "usuel",
+    "model": "le modèle : P {probability:.2f}",
+    "critical": "CRITIQUE",
+    "warning": "ALERTE",
+    "info": "INFO",
+}
+_REASONS = {"model not loaded": "reason-model-not-loaded", "model failed": "reason-model-failed"}
+_CHROME: Mapping[str, Mapping[str, str]] = {"en": _ENGLISH, "fr": _FRENCH}
 
 
-def bar(position: float | None) -> str:
-    """Where a value lies on its interval: "[", "]" are the limits, "●" the value, "◀" and "▶" far outside."""
+def bar(position: float | None, *, low: bool = True, high: bool = True) -> str:
+    """Where a value lies on its interval: "[", "]" are the limits, "●" the value, "◀" and "▶" far outside.
+
+    ``low`` and ``high`` say which limits there are: an open side has no bracket.
+    """
     if position is None:
         return ""
     cells = list("·" * BAR)
-    low, high = 3, BAR - 4
-    cells[low:high] = "─" * (high - low)
-    cells[low], cells[high] = "[", "]"
-    middle, half = (low + high) / 2, (high - low) / 2
-    place = round(middle + position * half)
+    first, last = 3, BAR - 4
+    cells[first if low else 0 : last + 1 if high else BAR] = "─" * ((last + 1 if high else BAR) - (first if low else 0))
+    if low:
+        cells[first] = "["
+    if high:
+        cells[last] = "]"
+    middle, half = (first + last) / 2, (last - first) / 2
+    place = round(middle + max(-BAR, min(BAR, position)) * half)
     if abs(position) > 1:
-        place = max(high + 1, place) if position > 0 else min(low - 1, place)
+        place = max(last + 1, place) if position > 0 else min(first - 1, place)
     elif abs(position) < 1:
-        place = min(max(place, low + 1), high - 1)
+        place = min(max(place, first + 1), last - 1)
     if place < 0 or place >= BAR:
         cells[0 if place < 0 else -1] = "◀" if place < 0 else "▶"
     else:
@@ -47,88 +97,222 @@ def bar(position: float | None) -> str:
     return "".join(cells)
 
 
-def render(response: cds_pb2.EvaluateResponse, *, title: str = "", normal: bool = False) -> RenderableType:
-    """One response for people; with ``normal`` the normal results too."""
-    evaluation = response.extension.evaluation
-    flags = {flag.path: flag for flag in evaluation.flags}
-    parts: list[RenderableType] = []
-    if title:
-        parts.append(Text(plain(title), style="bold underline"))
-    for card in response.cards:
-        parts.append(_card(card, flags, evaluation))
-    if not response.cards:
-        parts.append(Text("✔ No card: nothing abnormal, everything assessed.", style="green"))
-    if normal:
-        parts.append(_table([flag for flag in evaluation.flags if not flag.abnormal]))
-    abnormal = sum(flag.abnormal for flag in evaluation.flags)
-    line = f"{len(evaluation.flags)} judged, {abnormal} abnormal, {len(evaluation.not_assessed)} not assessed"
-    if evaluation.degraded:
-        line += f" · degraded: {evaluation.degraded}"
-    parts.append(Text(f"{line} · {evaluation.timings.total_ms:.1f} ms", style="dim"))
-    return Group(*parts)
+def render(
+    response: cds_pb2.EvaluateResponse, *, title: str = "", normal: bool = False, max_rows: int = MAX_ROWS
+) -> RenderableType:
+    """One response for people; with ``normal`` the normal results too. A card shows at most ``max_rows`` results."""
+    return Group(*_Page(response, max_rows).parts(title, normal))
 
 
-def _card(card: cds_pb2.Card, flags: dict[str, cds_pb2.Flag], evaluation: cds_pb2.Evaluation) -> RenderableType:
-    rows: list[RenderableType] = []
-    pattern = next((found for found in evaluation.patterns if found.id == card.extension.subject.pattern), None)
-    if pattern is not None:
-        rows.append(Text(f"{plain(pattern.title)}. {plain(pattern.text, 400)}"))
-    about = [flags[path] for path in card.extension.subject.paths if path in flags]
-    if about:
-        rows.append(_table(about))
-    elif not card.extension.subject.observations:
-        rows.append(_missing(evaluation))
-    citations = dict.fromkeys(
-        basis.citation for flag in about for basis in flag.basis if basis.citation and flag.abnormal
+def unread(message: str, code: str, *, title: str) -> RenderableType:
+    """A bundle that could not be judged at all: as plain to see as a card."""
+    return Group(
+        Text(plain(title, 300), style="bold underline"), Text(f"✘ {plain(message, 400)} [{code}]", style="red")
     )
-    if pattern is not None and pattern.citation:
-        citations[pattern.citation] = None
-    if citations:
-        rows.append(Text("Sources: " + "; ".join(plain(citation, 300) for citation in citations), style="dim italic"))
-    for suggestion in card.suggestions:
-        rows.append(Text(f"▸ Suggestion to accept: {plain(suggestion.label)}", style="bold"))
-    head = Text.assemble(
-        (f" {card.indicator.upper()} ", COLOURS.get(card.indicator, "")), " ", (plain(card.summary, 140), "bold")
-    )
-    return Box(Group(*rows), title=head, title_align="left", border_style=EDGES.get(card.indicator, "white"))
 
 
-def _table(flags: Sequence[cds_pb2.Flag]) -> Table:
-    table = Table(box=None, padding=(0, 1), show_header=False)
-    table.add_column(style="bold", max_width=20, overflow="fold")
-    table.add_column(max_width=18, overflow="fold")
-    table.add_column(no_wrap=True)
-    table.add_column(style="dim", no_wrap=True, max_width=24, overflow="ellipsis")
-    table.add_column(min_width=10, overflow="fold")
-    for flag in flags:
-        style = CODES.get(flag.code, "")
-        interval = next((basis for basis in flag.basis if basis.kind == "interval"), None)
-        shown = "" if interval is None else f"{plain(interval.interval)} {interval.interval_source}".strip()
-        position = flag.position if flag.HasField("position") else None
-        texts = [plain(basis.text, 300) for basis in flag.basis if basis.kind != "interval" and basis.text]
-        probability = f"P {flag.probability:.2f} " if flag.HasField("probability") else ""
-        table.add_row(
-            Text(plain(flag.display, 34)),
-            Text(f"{plain(flag.value, 40)} {plain(flag.unit, 20)}".strip(), style=style),
-            Text.assemble((f"{flag.code:>2} ", style), bar(position)),
-            Text(shown),
-            Text(f"{probability}{flag.source}. {' '.join(texts)}".strip()),
+class _Page:
+    """What the cards of one response share."""
+
+    def __init__(self, response: cds_pb2.EvaluateResponse, max_rows: int) -> None:
+        self.cards, self.evaluation, self.max_rows = response.cards, response.extension.evaluation, max_rows
+        self.chrome = _CHROME.get(self.evaluation.language, _ENGLISH)
+        self.by_path = {flag.path: flag for flag in self.evaluation.flags}
+        times = {flag.effective for flag in self.evaluation.flags}
+        self.timed, self.one_day = len(times) > 1, len({time[:10] for time in times}) == 1
+
+    def parts(self, title: str, normal: bool) -> list[RenderableType]:
+        evaluation = self.evaluation
+        parts: list[RenderableType] = [Text(plain(title, 300), style="bold underline")] if title else []
+        parts += [self._card(card) for card in self.cards]
+        if not self.cards:
+            parts.append(Text(self.chrome["clear-but" if evaluation.not_assessed else "clear"], style="green"))
+        if normal:
+            parts.append(self._rows([flag for flag in evaluation.flags if not flag.abnormal], {}))
+        benign = Counter(entry.reason for entry in evaluation.not_assessed if entry.code in BENIGN_NOT_ASSESSED)
+        parts += [Text(f"  {count} × {plain(reason, 200)}", style="dim") for reason, count in benign.items()]
+        counts = self.chrome["counts"].format(
+            judged=len(evaluation.flags),
+            abnormal=sum(flag.abnormal for flag in evaluation.flags),
+            critical=sum(flag.critical for flag in evaluation.flags),
+            missing=len(evaluation.not_assessed),
+            ms=evaluation.timings.total_ms,
         )
-    return table
+        foot = Text(counts, style="dim")
+        if evaluation.degraded:
+            foot.append(f" · {self._degraded(evaluation)}", "yellow")
+        return [*parts, foot]
+
+    def _degraded(self, evaluation: cds_pb2.Evaluation) -> str:
+        reason = _REASONS.get(evaluation.degraded)
+        said = plain(evaluation.degraded) if reason is None else words.template(evaluation.language, reason)
+        return words.template(evaluation.language, "degraded").format(reason=said)
+
+    def _about(self, card: cds_pb2.Card) -> list[cds_pb2.Flag]:
+        """The flags of a card. A server that sends no paths is taken by reference: every result of that Observation."""
+        subject = card.extension.subject
+        if subject.paths:
+            return [self.by_path[path] for path in subject.paths if path in self.by_path]
+        wanted = set(subject.observations)
+        return [flag for flag in self.evaluation.flags if flag.observation in wanted and flag.abnormal]
+
+    def _card(self, card: cds_pb2.Card) -> RenderableType:
+        rows: list[RenderableType] = []
+        notes: dict[str, int] = {}
+        pattern = next((one for one in self.evaluation.patterns if one.id == card.extension.subject.pattern), None)
+        if pattern is not None:
+            note = f" [{_note(notes, pattern.citation)}]" if pattern.citation else ""
+            rows.append(Text(f"{plain(pattern.text, 400)}{note}"))
+        about = self._about(card)
+        if about:
+            rows.append(self._rows(about, notes))
+        elif not card.extension.subject.observations:
+            rows += self._missing()
+        if notes:
+            cited = "; ".join(f"[{number}] {plain(citation, 300).rstrip('.')}" for citation, number in notes.items())
+            rows.append(Text(f"{self.chrome['sources']}: {cited}", style="dim italic"))
+        for suggestion in card.suggestions:
+            rows.append(Text(f"▸ {self.chrome['suggestion']}: {plain(suggestion.label)}", style="bold"))
+        badge = self.chrome.get(card.indicator, plain(card.indicator).upper())
+        head = Text.assemble((f" {badge} ", COLOURS.get(card.indicator, "")), " ", (plain(card.summary, 140), "bold"))
+        if not rows:
+            rows.append(Text(plain(card.detail, 600)))
+        return Box(Group(head, *rows), border_style=EDGES.get(card.indicator, "white"))
+
+    def _rows(self, flags: Sequence[cds_pb2.Flag], notes: dict[str, int]) -> RenderableType:
+        shown = [self._row(flag, notes) for flag in flags[: self.max_rows]]
+        left = len(flags) - len(shown)
+        more = [Text(self.chrome["more"].format(count=left), style="dim")] if left > 0 else []
+        return Group(_Rows(shown), *more)
+
+    def _row(self, flag: cds_pb2.Flag, notes: dict[str, int]) -> _Row:
+        interval = next((basis for basis in flag.basis if basis.kind == "interval"), None)
+        limits, low, high = "", True, True
+        if interval is not None:
+            text = plain(interval.interval)
+            low, high = not text.startswith(("<", "≤")), not text.startswith((">", "≥"))
+            source = self.chrome.get(interval.interval_source, plain(interval.interval_source))
+            cited = f" [{_note(notes, interval.citation)}]" if interval.citation and flag.abnormal else ""
+            limits = f"{text} ({source}{cited})"
+        said = []
+        if flag.HasField("probability"):
+            said.append(self.chrome["model"].format(probability=flag.probability))
+        for basis in flag.basis:
+            if basis.text and basis.kind not in ("interval", "model"):
+                cited = f" [{_note(notes, basis.citation)}]" if basis.citation and flag.abnormal else ""
+                said.append(f"{plain(basis.text, 300)}{cited}")
+        return _Row(
+            name=plain(flag.display, 60),
+            value=plain(f"{flag.value} {flag.unit}", 100),
+            code=plain(flag.code, 2),
+            bar=bar(flag.position if flag.HasField("position") else None, low=low, high=high),
+            limits=limits,
+            time=self._time(flag.effective) if self.timed else "",
+            basis=" ".join(said),
+        )
+
+    def _time(self, effective: str) -> str:
+        """The laboratory's own clock, "2026-03-04 06:30", or the time alone where all results are of one day."""
+        return plain(effective[11:16] if self.one_day else effective[:16].replace("T", " "))
+
+    def _missing(self) -> list[RenderableType]:
+        """What could not be assessed, by reason; what needs no assessment isn't listed."""
+        missing = [entry for entry in self.evaluation.not_assessed if entry.code not in BENIGN_NOT_ASSESSED]
+        shared = Counter(entry.observation for entry in missing)
+        rows: list[RenderableType] = []
+        for entry in missing[: self.max_rows]:
+            name = entry.path if not entry.observation or shared[entry.observation] > 1 else entry.observation
+            rows.append(Text.assemble(plain(name, 120), "  ", (plain(entry.reason, 200), "dim")))
+        if len(missing) > self.max_rows:
+            rows.append(Text(self.chrome["more"].format(count=len(missing) - self.max_rows), style="dim"))
+        return rows
 
 
-def _missing(evaluation: cds_pb2.Evaluation) -> Table:
-    table = Table(box=None, padding=(0, 1), show_header=False)
-    for entry in evaluation.not_assessed[:30]:
-        table.add_row(Text(plain(entry.observation or entry.path, 50)), Text(plain(entry.reason, 200), style="dim"))
-    if len(evaluation.not_assessed) > 30:
-        table.add_row(Text(f"…and {len(evaluation.not_assessed) - 30} more"), Text(""))
-    return table
+def _note(notes: dict[str, int], citation: str) -> int:
+    """The number of a citation on its card."""
+    return notes.setdefault(citation, len(notes) + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One result: a line of columns, and under it what else the flag rests on."""
+
+    name: str
+    value: str
+    code: str
+    bar: str
+    limits: str
+    time: str
+    basis: str
+
+    @property
+    def style(self) -> str:
+        return CODES.get(self.code, "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows in line with each other. Where the terminal has no room for bar and time, the bar is left out if a name comes
+    twice (the time tells which is which), else the time."""
+
+    rows: Sequence[_Row]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if not self.rows:
+            return
+        name = max(min(cell_len(row.name), _NAME) for row in self.rows)
+        value = max(min(cell_len(row.value), _VALUE) for row in self.rows)
+        limits = max(cell_len(row.limits) for row in self.rows)
+        time = max(cell_len(row.time) for row in self.rows)
+        bars = BAR if any(row.bar for row in self.rows) else 0
+        room = options.max_width - (name + value + 6 + limits)
+        if _cost(bars) + _cost(time) > room:
+            if len({row.name for row in self.rows}) < len(self.rows):
+                bars, time = 0, time if _cost(time) <= room else 0
+            else:
+                bars, time = bars if _cost(bars) <= room else 0, 0
+        for row in self.rows:
+            line = Text.assemble(
+                (_pad(row.name, name), "bold"),
+                "  ",
+                (_pad(row.value, value), row.style),
+                "  ",
+                (_pad(row.code, 2), row.style),
+            )
+            if bars:
+                line.append(f"  {_pad(row.bar, BAR)}", row.style)
+            if limits:
+                line.append(f"  {_pad(row.limits, limits if time else 0)}")
+            if time:
+                line.append(f"  {row.time}", "dim")
+            line.rstrip()
+            yield line
+            if row.basis:
+                yield Padding(Text(row.basis), (0, 0, 0, 4), expand=False)
+
+
+def _cost(width: int) -> int:
+    """The room that an optional column takes, its gap included."""
+    return width + 2 if width else 0
+
+
+def _pad(text: str, width: int) -> str:
+    return text + " " * max(0, width - cell_len(text))
+
+
+class _Terminal(Console):
+    def on_broken_pipe(self) -> None:
+        """Leaves the ending to the command; rich would exit with 1, which means "abnormal" here."""
+        raise BrokenPipeError
 
 
 def console(*, stderr: bool = False, colour: bool | None = None) -> Console:
-    """A console that neither reads markup nor emoji codes from data."""
-    force = None if colour is None else colour
-    return Console(
-        stderr=stderr, markup=False, emoji=False, highlight=False, force_terminal=force, no_color=colour is False
+    """A console that neither reads markup nor emoji codes from data. ``colour`` None: as the terminal has it."""
+    return _Terminal(
+        stderr=stderr,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        force_terminal=colour,
+        no_color=colour is False or None,
     )

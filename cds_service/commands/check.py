@@ -1,42 +1,46 @@
-"""`labcue check`: judges bundles without a server."""
+"""`labcue check`: judges bundles without a server.
+
+Streams: whatever the input's length, only a few bundles are held at a time, and answers come in the order of the input.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
 
-from cds_service.bundles import Source, read_all
+from cds_service.bundles import Source, read_all, total_bytes
+from cds_service.commands.common import complain
+from cds_service.commands.progress import watched
+from cds_service.config import Settings
 from cds_service.pipeline import Pipeline
-from fhir_adapter.errors import BENIGN_NOT_ASSESSED, InternalError, LabCueError
+from cds_service.rpc.server import build_pipeline
+from cds_service.rpc.wire import to_json, to_response
+from fhir_adapter.errors import BENIGN_NOT_ASSESSED, InternalError, LabCueError, Violation
+from labcue.v1 import cds_pb2
 
 Format = Literal["text", "json", "ndjson"]
 NORMAL, ABNORMAL, CRITICAL, INCOMPLETE = 0, 1, 2, 3
 _PRECEDENCE = (NORMAL, ABNORMAL, INCOMPLETE, CRITICAL)
 """A critical result never hides behind a reading problem, and what can't be read may be critical."""
+_AHEAD = 8
+"""Bundles read ahead for each job."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one bundle: a response or an error, never both."""
+    """What came of one bundle: ``body`` (its response; protobuf for text, else CDS Hooks JSON) or ``error``, never both."""
 
     source: str
-    response: Any = None
+    status: int
+    body: bytes = b""
     error: dict[str, Any] | None = None
-
-    @property
-    def status(self) -> int:
-        if self.response is None:
-            return INCOMPLETE
-        evaluation = self.response.extension.evaluation
-        if any(flag.critical for flag in evaluation.flags):
-            return CRITICAL
-        if any(entry.code not in BENIGN_NOT_ASSESSED for entry in evaluation.not_assessed):
-            return INCOMPLETE
-        return ABNORMAL if any(flag.abnormal for flag in evaluation.flags) else NORMAL
+    consumed: int = 0
 
 
 def worst(one: int, other: int) -> int:
@@ -44,83 +48,110 @@ def worst(one: int, other: int) -> int:
     return max(one, other, key=_PRECEDENCE.index)
 
 
-def judge(pipeline: Pipeline, source: Source, language: str | None) -> Outcome:
+def status_of(response: cds_pb2.EvaluateResponse) -> int:
+    """What a response amounts to; a critical card (a pattern's, too) is critical."""
+    evaluation = response.extension.evaluation
+    if any(card.indicator == "critical" for card in response.cards) or any(flag.critical for flag in evaluation.flags):
+        return CRITICAL
+    if any(entry.code not in BENIGN_NOT_ASSESSED for entry in evaluation.not_assessed):
+        return INCOMPLETE
+    return ABNORMAL if any(flag.abnormal for flag in evaluation.flags) else NORMAL
+
+
+def judge(pipeline: Pipeline, source: Source, language: str | None, form: Format) -> Outcome:
     """One bundle; whatever is wrong with it becomes the Outcome's error, without a word of its content."""
-    from cds_service.rpc.wire import to_response
-
     if source.data is None:
-        return Outcome(
-            source.name, error={"code": "unreadable", "message": source.fault or "can't be read", "source": source.name}
-        )
+        return _failed(source, "unreadable", source.fault or "The file can't be read.")
     try:
-        return Outcome(source.name, to_response(pipeline.evaluate(source.data, language=language)))
+        response = to_response(pipeline.evaluate(source.data, language=language))
+        body = response.SerializeToString() if form == "text" else orjson.dumps(to_json(response))
     except LabCueError as error:
-        return Outcome(source.name, error=_error(error, source.name))
-    except Exception as error:
-        print(f"{source.name}: internal error: {type(error).__name__}", file=sys.stderr)
-        return Outcome(source.name, error=_error(InternalError(), source.name))
+        return _failed(source, error.code, str(error), error.violations)
+    except Exception as error:  # the other bundles still get their answers
+        violation = Violation("$this", f"{type(error).__name__}; please report it with `labcue --version`")
+        return _failed(source, InternalError.code, InternalError.message, (violation,))
+    return Outcome(source.name, status_of(response), body, consumed=source.consumed)
 
 
-def _error(error: LabCueError, source: str) -> dict[str, Any]:
-    shown: dict[str, Any] = {"code": error.code, "message": str(error), "source": source}
-    if error.violations:
-        shown["violations"] = [{"path": fault.path, "description": fault.description} for fault in error.violations]
-    return shown
+def _failed(source: Source, code: str, message: str, violations: tuple[Violation, ...] = ()) -> Outcome:
+    error: dict[str, Any] = {"code": code, "message": message, "source": source.name}
+    if violations:
+        error["violations"] = [{"path": fault.path, "description": fault.description} for fault in violations]
+    return Outcome(source.name, INCOMPLETE, error=error, consumed=source.consumed)
 
 
-def run(pipeline: Pipeline, paths: Sequence[str], form: Format, language: str | None) -> int:
-    """Judges all of ``paths`` in order and prints; returns the exit status."""
-    status = NORMAL
-    outcomes = (judge(pipeline, source, language) for source in _progress(read_all(paths)))
-    printer = {"text": _text, "json": _json, "ndjson": _ndjson}[form]
-    count = 0
-    for outcome in printer(outcomes):
+def run(
+    settings: Settings, pipeline: Pipeline, paths: Sequence[str], form: Format, language: str | None, jobs: int = 1
+) -> int:
+    """Judges all of ``paths`` in order and prints; returns the exit status.
+
+    With more than one job, ``pipeline`` only says that the settings hold: each process builds its own.
+    """
+    sources = read_all(paths, max_bytes=settings.max_bundle_bytes)
+    if jobs > 1:
+        outcomes = _in_parallel(settings, sources, language, form, jobs)
+    else:
+        outcomes = (judge(pipeline, source, language, form) for source in sources)
+    status, count = NORMAL, 0
+    printer = _PRINTERS[form]
+    for outcome in printer(watched(outcomes, total_bytes(paths))):
         count += 1
         status = worst(status, outcome.status)
         if outcome.error is not None:
-            _complain(outcome.error)
+            faults = [Violation(one["path"], one["description"]) for one in outcome.error.get("violations", ())]
+            complain(f"{outcome.source}: {outcome.error['message']} [{outcome.error['code']}]", faults)
     return status if count else INCOMPLETE
 
 
-def _complain(error: dict[str, Any]) -> None:
-    print(f"{error['source']}: {error['message']} [{error['code']}]", file=sys.stderr)
-    for fault in error.get("violations", ()):
-        print(f"  {fault['path']}: {fault['description']}", file=sys.stderr)
+_worker: Pipeline
 
 
-def _progress(sources: Iterator[Source]) -> Iterator[Source]:
-    """A bar on stderr where that is a terminal."""
-    if not sys.stderr.isatty():
-        yield from sources
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+def _begin(values: dict[str, Any]) -> None:
+    import signal
 
-    columns = (SpinnerColumn(), TextColumn("{task.completed} bundles"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("judging", total=None)
+    global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    _worker = build_pipeline(Settings(**values))
+
+
+def _judge_there(source: Source, language: str | None, form: Format) -> Outcome:
+    return judge(_worker, source, language, form)
+
+
+def _in_parallel(
+    settings: Settings, sources: Iterator[Source], language: str | None, form: Format, jobs: int
+) -> Iterator[Outcome]:
+    """Outcomes in the order of ``sources``, judged by ``jobs`` processes."""
+    import multiprocessing
+
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, context, _begin, (settings.model_dump(),))
+    waiting: deque[Future[Outcome]] = deque()
+    try:
         for source in sources:
-            yield source
-            progress.advance(task)
+            waiting.append(pool.submit(_judge_there, source, language, form))
+            if len(waiting) >= jobs * _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _ndjson(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
     for outcome in outcomes:
-        _write(orjson.dumps(_shown(outcome)) + b"\n")
+        _write((outcome.body if outcome.error is None else orjson.dumps({"error": outcome.error})) + b"\n")
         yield outcome
 
 
 def _json(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
-    first = True
-    _write(b"[")
+    before = b"[\n"
     for outcome in outcomes:
-        key = "response" if outcome.error is None else "error"
-        body = _shown(outcome) if outcome.error is None else outcome.error
-        line = orjson.dumps({"source": outcome.source, key: body}, option=orjson.OPT_INDENT_2)
-        _write((b"" if first else b",") + b"\n" + line)
-        first = False
+        answer = {"error": outcome.error} if outcome.error is not None else {"response": orjson.loads(outcome.body)}
+        _write(before + orjson.dumps({"source": outcome.source, **answer}, option=orjson.OPT_INDENT_2))
+        before = b",\n"
         yield outcome
-    _write(b"\n]\n")
+    _write(b"[]\n" if before == b"[\n" else b"\n]\n")
 
 
 def _text(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
@@ -129,15 +160,19 @@ def _text(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
     console = show.console()
     for outcome in outcomes:
         if outcome.error is None:
-            console.print(show.render(outcome.response, title=outcome.source))
-            console.print()
+            response = cds_pb2.EvaluateResponse.FromString(outcome.body)
+            console.print(show.render(response, title=outcome.source))
+        else:
+            console.print(show.unread(outcome.error["message"], outcome.error["code"], title=outcome.source))
+        console.print()
         yield outcome
 
 
-def _shown(outcome: Outcome) -> dict[str, Any]:
-    from cds_service.rpc.wire import to_json
-
-    return {"error": outcome.error} if outcome.error is not None else to_json(outcome.response)
+_PRINTERS: dict[Format, Callable[[Iterator[Outcome]], Iterator[Outcome]]] = {
+    "text": _text,
+    "json": _json,
+    "ndjson": _ndjson,
+}
 
 
 def _write(data: bytes) -> None:

@@ -1,19 +1,15 @@
-"""`labcue explain`: the way of one bundle, step by step."""
+"""`labcue explain`: the way of one bundle, step by step, as plain data; ``explain_text`` prints it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from cds_service import words
 from cds_service.clinical.show import interval_text, with_unit
-from cds_service.markdown import plain
+from cds_service.domain import Flag
 from cds_service.pipeline import Pipeline, Trace
-from fhir_adapter.model import PanelResult
-from fhir_adapter.prompt import render
+from fhir_adapter.model import PanelResult, Quantity, ReferenceRange, Result
+from fhir_adapter.prompt import PROMPT_VERSION, render
 
 
 def explain(pipeline: Pipeline, bundle: bytes, language: str | None) -> dict[str, Any]:
@@ -25,123 +21,162 @@ def explain(pipeline: Pipeline, bundle: bytes, language: str | None) -> dict[str
     trace = pipeline.trace(bundle, language=language)
     said = trace.evaluation.language
     verdict = trace.evaluation.verdict
+    patient = trace.panel.patient
     return {
-        "read": [
-            {
-                "path": placed.result.path,
-                "observation": placed.result.observation,
-                "name": placed.result.name,
-                "loinc": placed.result.loinc,
-                "value": with_unit(placed),
-                "status": placed.result.status,
-                "effective": placed.result.effective.isoformat() if placed.result.effective else None,
-            }
-            for placed in trace.panel.results
-        ],
+        "resourceType": trace.intake.resource_type,
+        "observations": trace.evaluation.observations,
+        "patient": {
+            "sex": patient.sex,
+            "birthDate": patient.birth_date.isoformat() if patient.birth_date else None,
+            "pregnant": patient.pregnant,
+        },
+        "read": [_read(placed) for placed in trace.panel.results],
         "notAssessed": [
-            {"path": entry.path, "code": entry.code, "reason": words.not_assessed(said, entry.code)}
+            {
+                "path": entry.path,
+                "observation": entry.observation,
+                "code": entry.code,
+                "reason": words.not_assessed(said, entry.code),
+            }
             for entry in verdict.not_assessed
         ],
         "normalized": [_normalized(placed) for placed in trace.panel.results],
+        "promptVersion": PROMPT_VERSION,
         "prompt": trace.prompt if trace.prompt is not None else render(trace.panel).text,
-        "rules": _rules(trace),
-        "scores": None if trace.scores is None else [{"slot": s.slot, "abnormal": s.abnormal} for s in trace.scores],
-        "verdict": [
-            {
-                "path": flag.subject.result.path,
-                "code": flag.code,
-                "source": flag.source,
-                "probability": flag.probability,
-            }
-            for flag in verdict.flags
-        ],
+        "rules": [rule for flag in verdict.flags for rule in _rules(flag, said)],
+        "scores": _scores(trace),
+        "verdict": [_verdict(flag) for flag in verdict.flags],
         "patterns": [
-            {"id": pattern.id, "text": words.say(said, pattern.said), "citation": pattern.citation}
+            {
+                "id": pattern.id,
+                "title": words.say(said, pattern.title),
+                "text": words.say(said, pattern.said),
+                "severity": pattern.severity,
+                "paths": [verdict.flags[index].subject.result.path for index in pattern.indices],
+                "citation": pattern.citation,
+            }
             for pattern in verdict.patterns
         ],
+        "cards": [{"indicator": card.indicator, "summary": card.summary} for card in trace.evaluation.cards],
+        "model": None
+        if verdict.model is None
+        else {"name": verdict.model.name, "version": verdict.model.version, "adapter": verdict.model.adapter},
         "degraded": verdict.degraded,
+        "catalogVersion": trace.evaluation.catalog_version,
         "timings": dict(trace.evaluation.timings),
     }
 
 
+def _read(placed: PanelResult) -> dict[str, Any]:
+    result = placed.result
+    return {
+        "path": result.path,
+        "observation": result.observation,
+        "name": result.name or placed.display,
+        "codes": [
+            {"system": coding.system, "code": coding.code, "display": coding.display} for coding in result.codings
+        ],
+        "loinc": result.loinc,
+        "value": with_unit(placed),
+        "status": result.status,
+        "effective": result.effective.isoformat() if result.effective else None,
+        "ranges": [_range(one) for one in result.ranges],
+        "interpretation": list(result.interpretation),
+    }
+
+
+def _range(sent: ReferenceRange) -> dict[str, Any]:
+    """A reference range as the laboratory sent it; what it left out is left out."""
+    shown = {
+        "low": _quantity(sent.low),
+        "high": _quantity(sent.high),
+        "text": sent.text,
+        "type": list(sent.type_codes) or None,
+        "appliesTo": [coding.display or coding.code for coding in sent.applies_to] or None,
+        "ageYearsFrom": sent.age_low,
+        "ageYearsTo": sent.age_high,
+    }
+    return {key: value for key, value in shown.items() if value is not None}
+
+
+def _quantity(limit: Quantity | None) -> str | None:
+    if limit is None:
+        return None
+    return f"{limit.text or format(limit.number, 'g')} {limit.shown_unit or limit.unit or ''}".strip()
+
+
 def _normalized(placed: PanelResult) -> dict[str, Any]:
-    interval, limits = placed.interval, placed.critical
+    interval, limits, analyte = placed.interval, placed.critical, placed.analyte
     return {
         "path": placed.result.path,
-        "analyte": placed.analyte.id if placed.analyte is not None else None,
+        "analyte": analyte.id if analyte is not None else None,
         "display": placed.display,
         "canonical": placed.canonical,
-        "canonicalUnit": placed.analyte.unit if placed.analyte is not None and placed.canonical is not None else None,
+        "canonicalUnit": analyte.unit if analyte is not None and placed.canonical is not None else None,
         "interval": None if interval is None else interval_text(interval, placed),
         "intervalSource": None if interval is None else interval.source,
         "citation": None if interval is None else interval.citation,
         "critical": None if limits is None else interval_text(limits, placed),
+        "criticalSource": None if limits is None else limits.source,
+        "criticalCitation": None if limits is None else limits.citation,
+        "expected": list(placed.expected),
         "position": placed.position,
         "ageYears": placed.age_years,
-        "priors": [{"number": prior.number, "effective": prior.effective.isoformat()} for prior in placed.priors],
+        "priors": [
+            {"observation": prior.observation, "number": prior.number, "effective": prior.effective.isoformat()}
+            for prior in placed.priors
+        ],
+        "newest": placed.newest,
         "implausible": placed.implausible,
         "problem": placed.problem,
     }
 
 
-def _rules(trace: Trace) -> list[dict[str, Any]]:
-    said = trace.evaluation.language
+def _rules(flag: Flag, language: str) -> list[dict[str, Any]]:
     return [
         {
             "path": flag.subject.result.path,
             "code": flag.code,
             "kind": basis.kind,
-            "text": words.say(said, basis.said),
+            "text": words.say(language, basis.said),
             "interval": basis.interval,
-            "source": basis.citation or basis.interval_source,
+            "source": basis.citation or basis.interval_source or _own_source(flag.subject.result, basis.kind),
         }
-        for flag in trace.evaluation.verdict.flags
         for basis in flag.basis
     ]
 
 
-def print_text(console: Console, shown: dict[str, Any]) -> None:
-    """The explanation for people."""
-    _section(console, "1 Read", shown["read"], ("path", "name", "loinc", "value", "status", "effective"))
-    _section(console, "  Not assessed", shown["notAssessed"], ("path", "code", "reason"))
-    columns = (
-        "path",
-        "analyte",
-        "canonical",
-        "canonicalUnit",
-        "interval",
-        "intervalSource",
-        "critical",
-        "position",
-        "problem",
-    )
-    _section(console, "2 Normalized", shown["normalized"], columns)
-    console.print(Text("3 Prompt", style="bold"))
-    console.print(Text(shown["prompt"]))
-    _section(console, "4 Rules that fired", shown["rules"], ("path", "code", "kind", "text", "source"))
-    if shown["scores"] is not None:
-        _section(console, "5 Model", shown["scores"], ("slot", "abnormal"))
-    else:
-        console.print(Text(f"5 Model: {shown['degraded'] or 'none, by setting'}", style="bold"))
-    _section(console, "6 Verdict", shown["verdict"], ("path", "code", "source", "probability"))
-    _section(console, "  Patterns", shown["patterns"], ("id", "text", "citation"))
-    spent = " · ".join(f"{step} {milliseconds:.2f} ms" for step, milliseconds in shown["timings"].items())
-    console.print(Text(f"7 Time: {spent}", style="bold"))
+def _own_source(result: Result, kind: str) -> str | None:
+    """Where a basis without a citation comes from."""
+    if kind in ("interpretation", "disagreement"):
+        return f"{result.path}.interpretation"
+    if kind in ("delta", "trend"):
+        return "earlier results of this bundle"
+    if kind == "preliminary":
+        return f"{result.path}.status"
+    return "the model" if kind == "model" else None
 
 
-def _section(console: Console, title: str, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
-    if not rows:
-        return
-    console.print(Text(title, style="bold"))
-    table = Table(box=None, padding=(0, 1), header_style="dim")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_cell(row[column])) for column in columns))
-    console.print(table)
+def _scores(trace: Trace) -> list[dict[str, Any]] | None:
+    if trace.scores is None:
+        return None
+    return [
+        {
+            "path": trace.panel.results[score.slot].result.path,
+            "slot": score.slot,
+            "abnormal": score.abnormal,
+            "probabilities": list(score.probabilities),
+        }
+        for score in trace.scores
+    ]
 
 
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4g}" if isinstance(value, float) else plain(str(value), 300)
+def _verdict(flag: Flag) -> dict[str, Any]:
+    return {
+        "path": flag.subject.result.path,
+        "code": flag.code,
+        "abnormal": flag.abnormal,
+        "critical": flag.critical,
+        "source": flag.source,
+        "probability": flag.probability,
+    }

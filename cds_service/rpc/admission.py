@@ -25,11 +25,17 @@ class Admission:
         self._turns = asyncio.Semaphore(max(1, self._limit // 2))
         self._telemetry = telemetry
         self._inside = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     @property
     def inside(self) -> int:
         """Evaluations that run or wait."""
         return self._inside
+
+    async def wait_empty(self) -> None:
+        """Returns once nothing runs or waits."""
+        await self._empty.wait()
 
     def stream_turn(self) -> AbstractAsyncContextManager[Any]:
         """An item of a stream waits here, as long as it takes, before its time starts to run."""
@@ -45,7 +51,7 @@ class Admission:
         """
         if refuse and self._inside >= self._limit:
             raise Overloaded
-        self._inside += 1
+        self._enter()
         self._telemetry.waiting(1)
         try:
             try:
@@ -56,7 +62,7 @@ class Admission:
             finally:
                 self._telemetry.waiting(-1)
         except BaseException:
-            self._inside -= 1
+            self._leave()
             raise
         self._telemetry.running(1)
         slot = Slot(self)
@@ -66,8 +72,17 @@ class Admission:
             if not slot.kept:
                 self._free()
 
-    def _free(self) -> None:
+    def _enter(self) -> None:
+        self._inside += 1
+        self._empty.clear()
+
+    def _leave(self) -> None:
         self._inside -= 1
+        if self._inside == 0:
+            self._empty.set()
+
+    def _free(self) -> None:
+        self._leave()
         self._telemetry.running(-1)
         self._slots.release()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -85,8 +86,10 @@ async def running(
             await checks.enter_graceful_shutdown()
             if settings.drain_pause_s:
                 await asyncio.sleep(settings.drain_pause_s)
-            servicer.draining = True
-            await server.stop(settings.drain_grace_s)
+            # While gRPC stops it answers new calls CANCELLED, which nobody tries elsewhere: so first refuse them here.
+            until = time.monotonic() + settings.drain_grace_s
+            await servicer.finish(settings.drain_grace_s)
+            await server.stop(max(0.0, until - time.monotonic()))
 
         begun: list[asyncio.Task[None]] = []
 

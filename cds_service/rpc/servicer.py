@@ -55,6 +55,13 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
         """Evaluations that run or wait now."""
         return self._admission.inside
 
+    async def finish(self, grace: float) -> None:
+        """Refuses new evaluations as Draining and waits, at most ``grace`` seconds, until those inside have ended."""
+        self.draining = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._admission.wait_empty()
+
     def close(self) -> None:
         """Waits for running work and ends its threads."""
         self._threads.shutdown(wait=True, cancel_futures=True)

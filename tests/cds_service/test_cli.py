@@ -13,8 +13,12 @@ from pathlib import Path
 import pytest
 
 from cds_service.client import LabCueClient
+from cds_service.commands.check import ABNORMAL as SOME_ABNORMAL
+from cds_service.commands.check import CRITICAL, INCOMPLETE, status_of, worst
+from labcue.v1 import cds_pb2
 from tests.bundles import PANEL, bundle, observation
 
+ROOT = Path(__file__).resolve().parents[2]
 LABCUE = [sys.executable, "-m", "cds_service.cli"]
 NORMAL = bundle(observation("na", "2951-2", 140, "mmol/L", 135, 145))
 ABNORMAL = bundle(observation("cl", "2075-0", 115, "mmol/L", 98, 107))
@@ -86,14 +90,14 @@ def test_a_missing_path_is_said_and_the_rest_goes_on(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(NORMAL)
     done = _run("check", str(tmp_path / "none.json"), str(tmp_path / "a.json"), "--format", "ndjson")
     assert done.returncode == 3
-    assert b"there is no such file" in done.stderr
+    assert b"There is no such file" in done.stderr
     assert len(done.stdout.splitlines()) == 2
 
 
 def test_text_shows_value_interval_and_basis() -> None:
     shown = _run("check", "-", "--language", "fr", stdin=PANEL, COLUMNS="140").stdout.decode()
     assert "Potassium 6.9 mmol/L : critique" in shown
-    assert "3.5-5.1 mmol/L lab" in shown
+    assert "3.5-5.1 mmol/L (labo)" in shown
     assert "Kost" in shown
 
 
@@ -146,14 +150,86 @@ def test_demo_shows_cards_and_ends() -> None:
     done = _run("demo", "--plain", "--only", "hyperkalaemia", COLUMNS="120")
     assert done.returncode == 0, done.stderr
     assert b"CRITICAL" in done.stdout
-    assert b"1 bundles sent, 1 answered" in done.stdout
+    assert b"1 bundle sent, 1 answered" in done.stdout
     assert _run("demo", "--only", "nothing-of-that-name").returncode == 1
 
 
-def test_a_reader_that_stops_early_ends_it_quietly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["text", "ndjson"])
+def test_a_reader_that_stops_early_ends_it_quietly(tmp_path: Path, form: str) -> None:
     file = tmp_path / "many.ndjson"
     file.write_bytes((PANEL + b"\n") * 300)
-    command = f"{' '.join(LABCUE)} check {file} --format ndjson | head -1"
+    command = f"{' '.join(LABCUE)} check {file} --format {form} | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=120)
+    assert done.returncode == 141
     assert len(done.stdout.splitlines()) == 1
-    assert b"Traceback" not in done.stderr
+    assert done.stderr == b""
+
+
+def test_a_critical_pattern_is_critical_although_no_single_result_is() -> None:
+    data = (ROOT / "examples" / "bundles" / "02-hyperkalaemia-aki.json").read_bytes()
+    response = cds_pb2.EvaluateResponse()
+    response.cards.add(indicator="critical")
+    assert status_of(response) == CRITICAL
+    response.cards[0].indicator = "warning"
+    response.extension.evaluation.flags.add(code="H", abnormal=True, critical=False)
+    assert status_of(response) == SOME_ABNORMAL
+    assert _run("check", "-", stdin=data).returncode == CRITICAL
+
+
+@pytest.mark.parametrize("one", [0, 1, 2, 3])
+@pytest.mark.parametrize("other", [0, 1, 2, 3])
+def test_the_status_that_counts(one: int, other: int) -> None:
+    assert worst(one, other) == max((one, other), key=[0, 1, 3, 2].index)
+
+
+def test_several_processes_answer_in_the_same_order(tmp_path: Path) -> None:
+    file = tmp_path / "night.ndjson"
+    file.write_bytes(b"\n".join([NORMAL, b"{", PANEL, ABNORMAL] * 6))
+    one, two = (_run("check", str(file), "--format", "ndjson", "--jobs", jobs) for jobs in ("1", "2"))
+    assert [_bare(line) for line in two.stdout.splitlines()] == [_bare(line) for line in one.stdout.splitlines()]
+    assert one.returncode == two.returncode == CRITICAL
+    assert one.stderr == two.stderr
+
+
+def _bare(line: bytes) -> object:
+    answer = json.loads(line)
+    for card in answer.get("cards", ()):
+        card.pop("uuid")
+        for suggestion in card.get("suggestions", ()):
+            suggestion.pop("uuid")
+    answer.get("extension", {}).get("org.labcue.evaluation", {}).pop("timings", None)
+    return answer
+
+
+def test_one_line_can_be_named(tmp_path: Path) -> None:
+    file = tmp_path / "night.ndjson"
+    file.write_bytes(NORMAL + b"\n" + PANEL + b"\n")
+    assert _run("check", f"{file}:2").returncode == CRITICAL
+    assert json.loads(_run("explain", f"{file}:1", "--format", "json").stdout)["verdict"][0]["code"] == "N"
+    several = _run("explain", str(file))
+    assert several.returncode == INCOMPLETE
+    assert b"FILE:LINE" in several.stderr
+
+
+def test_config_as_toml_can_be_given_back(tmp_path: Path) -> None:
+    file = tmp_path / "labcue.toml"
+    file.write_bytes(_run("config", "--format", "toml", "--set", "max_queue=9", "--set", "threshold=0.25").stdout)
+    shown = json.loads(_run("config", "--config", str(file), "--format", "json").stdout)
+    assert (shown["max_queue"]["value"], shown["threshold"]["value"]) == (9, 0.25)
+    assert shown["max_queue"]["from"] == str(file)
+
+
+def test_wrong_settings_are_refused_by_every_command_with_78() -> None:
+    for command in (["check", "-"], ["explain", "-"], ["config"], ["demo"]):
+        done = _run(*command, "--set", "port=x", "--set", "nonsense=1")
+        assert done.returncode == 78
+        assert b"port" in done.stderr
+        assert b"nonsense" in done.stderr
+
+
+def test_a_path_cannot_write_on_the_terminal(tmp_path: Path) -> None:
+    file = tmp_path / "a\x1b[31m[bold]b.json"
+    file.write_bytes(PANEL)
+    shown = _run("check", str(file))
+    assert b"\x1b" not in shown.stdout + shown.stderr
+    assert b"[bold]b.json" in shown.stdout

@@ -326,6 +326,7 @@ async def test_metrics_count_flags_and_errors(serve: Serve) -> None:
         await client.evaluate(PANEL)
         with pytest.raises(NotJson):
             await client.evaluate(b"{")
+        await served.ended("Evaluate", 2)
         found = json.loads(served.metrics.get_metrics_data().to_json())  # type: ignore[union-attr]
     names = {metric["name"] for metric in found["resource_metrics"][0]["scope_metrics"][0]["metrics"]}
     assert names >= {

@@ -1,0 +1,35 @@
+"""`labcue config`: the effective settings, and where each came from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from cds_service.config import Settings, origins
+
+Format = Literal["text", "json", "toml"]
+
+
+def shown(settings: Settings, file: Path | None, overrides: dict[str, Any], form: Format) -> str:
+    """The settings as text. TOML can be given back to ``--config``."""
+    found = origins(settings, file, **overrides)
+    values = settings.model_dump(mode="json")
+    if form == "json":
+        return json.dumps({name: {"value": values[name], "from": found[name]} for name in values}, indent=2)
+    if form == "toml":
+        return "\n".join(f"{_toml(name, value):40} # {found[name]}" for name, value in values.items())
+    width = max(len(name) for name in values)
+    room = max(len(_plain(value)) for value in values.values())
+    return "\n".join(f"{name:{width}}  {_plain(value):{room}}  {found[name]}" for name, value in values.items())
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return "-"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _toml(name: str, value: object) -> str:
+    """One line; a JSON string, number or boolean is a TOML one as well."""
+    return f"# {name} =" if value is None else f"{name} = {json.dumps(value, ensure_ascii=False)}"
