@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import grpc
@@ -98,6 +99,10 @@ async def running(
                 begun.append(asyncio.create_task(drain_once()))
             await asyncio.shield(begun[0])
 
+        if settings.validation == "strict":
+            # Here and not in a worker: its first import there has been seen to end the process, cause not found yet.
+            import_module("fhir.resources.R4B.bundle")
+            import_module("fhir.resources.R4B.observation")
         await server.start()
         ending.push_async_callback(drain)
         await asyncio.to_thread(_warm_up, judge)
