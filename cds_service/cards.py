@@ -91,7 +91,8 @@ class _Composer:
         if len(indices) == 1:
             summary = self._say("summary-one", result=self._result(first), word=word)
         else:
-            summary = self._say("summary-many", result=self._result(first), word=word, count=str(len(indices) - 1))
+            key = "summary-two" if len(indices) == 2 else "summary-many"
+            summary = self._say(key, result=self._result(first), word=word, count=str(len(indices) - 1))
         suggestions = next((found for index in indices if (found := self._repeat(self.verdict.flags[index]))), ())
         return self._card(summary, self._table(indices), "warning", tuple(indices), suggestions=suggestions)
 
@@ -109,7 +110,8 @@ class _Composer:
         total = len(self.verdict.flags) + len(self.verdict.not_assessed)
         rows = [(escape(words.not_assessed(self.language, code)), str(count)) for code, count in missing.most_common()]
         header = (self._say("column-reason"), self._say("column-count"))
-        summary = self._say("summary-not-assessed", count=str(missing.total()), total=str(total))
+        key = "summary-not-assessed-one" if missing.total() == 1 else "summary-not-assessed"
+        summary = self._say(key, count=str(missing.total()), total=str(total))
         return self._card(summary, table(header, rows), "info", ())
 
     def _table(self, indices: Sequence[int], citation: str | None = None) -> str:

@@ -4,7 +4,7 @@
   model says (the safety floor).
 - Where only a usual interval speaks, the calibrated model decides at its threshold; without a model, the rule does.
 - Where the rules can't judge, a model's score makes a flag; without one the result is not assessed.
-- LL, HH and AA come from critical limits or from the laboratory, never from the model alone.
+- LL, HH and AA come from critical limits or from the laboratory, never from the model: it may raise to L, H or A.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def decide(
 
     ``scores`` that aren't probabilities of this panel's results are ignored as a whole, and ``degraded`` says so.
     """
-    if scores is not None and not _sound(scores, len(panel.results)):
+    if scores is not None and not _sound(scores, panel):
         scores, model, degraded = None, None, BAD_ANSWER
     by_slot = {score.slot: score for score in scores or ()}
     flags: list[Flag] = []
@@ -68,16 +68,24 @@ def _still_true(patterns: Sequence[Pattern], flags: Sequence[Flag]) -> tuple[Pat
     )
 
 
-def _sound(scores: Sequence[SlotScores], results: int) -> bool:
-    slots = set()
+def _asked(panel: Panel) -> set[int]:
+    """The results that the model is asked about: all but the descriptive ones, as :func:`fhir_adapter.prompt.render`."""
+    return {
+        index for index, placed in enumerate(panel.results) if placed.analyte is None or not placed.analyte.descriptive
+    }
+
+
+def _sound(scores: Sequence[SlotScores], panel: Panel) -> bool:
+    """Whether the scores are probabilities, one set for each result that was asked about, and none for any other."""
+    slots: set[int] = set()
     for score in scores:
         numbers = score.probabilities
-        if not 0 <= score.slot < results or score.slot in slots or len(numbers) != len(LABELS):
+        if score.slot in slots or len(numbers) != len(LABELS):
             return False
         if any(not math.isfinite(number) or number < -1e-6 for number in numbers) or abs(sum(numbers) - 1) > 1e-3:
             return False
         slots.add(score.slot)
-    return bool(slots) or not results
+    return slots == _asked(panel)
 
 
 def _judge(placed: PanelResult, finding: Finding, score: SlotScores | None, threshold: float) -> Flag | NotAssessed:

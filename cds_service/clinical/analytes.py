@@ -1,4 +1,4 @@
-"""The catalog's analytes that the patterns rely on, with the canonical unit that their criteria are written in.
+"""The catalog's analytes that rules and patterns rely on, with the canonical unit that their criteria are written in.
 
 A test holds both against the catalog.
 """
@@ -32,3 +32,11 @@ UNITS: dict[str, str | None] = {
     "ggt": "U/L",
     "bilirubin-total": "mg/dL",
 }
+
+URINE_KETONES = "urine-ketones"
+HAEMOLYSIS_INDEX = "haemolysis-index"
+LEAKING = frozenset({"potassium", "ldh", "ast", "phosphate", "magnesium"})
+"""What leaks from red cells: a haemolysed sample reads it too high."""
+
+IDS = frozenset(UNITS) | LEAKING | {URINE_KETONES, HAEMOLYSIS_INDEX}
+"""All of them."""

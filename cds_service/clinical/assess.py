@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from cds_service.clinical import patterns, qualitative, series, taint
+from cds_service.clinical import patterns, qualitative, series, taint, titre
 from cds_service.clinical.interpretation import meaning
 from cds_service.clinical.interval import beyond, side
 from cds_service.clinical.show import interval_text
 from cds_service.domain import Basis, Code, Finding, Findings, Said
-from fhir_adapter.model import Answer, NotAssessed, Panel, PanelResult, Quantity, Span
+from fhir_adapter.model import Answer, NotAssessed, Panel, PanelResult, Quantity, Span, Titre
 
 _SAID_SIDE = {"N": "inside", "L": "below", "H": "above"}
+_CRITICAL = ("LL", "HH", "AA")
 
 
 def assess(panel: Panel) -> Findings:
@@ -26,12 +27,13 @@ def _judge(index: int, placed: PanelResult, times: frozenset[object]) -> Finding
     elif isinstance(value, Answer):
         code, basis, floor, reason = _answer(placed, value)
     else:
-        code, basis, floor, reason = None, [], False, placed.problem or "no-interval"
+        code, basis, floor, reason = _titre(placed, value)
     code, floor = _laboratory_says(placed, code, basis, floor)
-    if code is None:
+    if code is None or (reason == "implausible" and code == "N"):
         return Finding(index, None, not_assessed=_not_assessed(placed, reason))
-    if code != "N":
-        basis.extend(taint.bases(placed, times))
+    if reason == "implausible":
+        basis.append(Basis("taint", Said("implausible-called")))
+    basis.extend(taint.bases(placed, times))
     basis.extend(series.bases(placed))
     if placed.result.status == "preliminary":
         basis.append(Basis("preliminary", Said("preliminary")))
@@ -57,7 +59,7 @@ def _number(placed: PanelResult, value: Quantity | Span) -> tuple[Code | None, l
             reason = "indeterminate"
         else:
             code = where
-            key = f"{_SAID_SIDE[where]}-{'lab' if by_lab else 'usual'}"
+            key = f"{_SAID_SIDE[where]}-{interval.source}"
             shown = interval_text(interval, placed)
             basis.append(Basis("interval", Said(key, {"interval": shown}), shown, interval.source, interval.citation))
     floor = by_lab and code not in (None, "N")
@@ -71,13 +73,25 @@ def _number(placed: PanelResult, value: Quantity | Span) -> tuple[Code | None, l
         basis.append(Basis("critical", said, shown, limits.source, limits.citation))
     if placed.implausible:
         basis.append(Basis("taint", Said("implausible")))
-    return code, basis, floor, reason
+    return code, basis, floor, reason if code is None else ""
+
+
+def _titre(placed: PanelResult, value: Titre | Answer) -> tuple[Code | None, list[Basis], bool, str]:
+    """A dilution against the laboratory's own limit ("< 1:40"); no usual one is known. Above it is A, as laboratories
+    code it: a titre is a finding, not an amount."""
+    found = titre.judge(value, placed.result.ranges)
+    if found is None:
+        return None, [], False, placed.problem or "no-interval"
+    where, shown = found
+    basis = Basis("interval", Said(f"{_SAID_SIDE[where]}-lab", {"interval": shown}), shown, "lab")
+    return ("N" if where == "N" else "A"), [basis], where != "N", ""
 
 
 def _answer(placed: PanelResult, answer: Answer) -> tuple[Code | None, list[Basis], bool, str]:
     judged = qualitative.judge(placed, answer)
     if judged is None:
-        return None, [], False, "unknown-answer"
+        code, bases, floor, _ = _titre(placed, answer)
+        return code, bases, floor, "" if code is not None else "unknown-answer"
     found, by = judged
     if found == "descriptive":
         return None, [], False, "not-interpretable"
@@ -96,17 +110,16 @@ def _laboratory_says(
     own = meaning(placed.result.interpretation)
     if own is None:
         return code, floor
-    said = Said("laboratory-says", {"code": own})
     if code is None:
-        basis.append(Basis("interpretation", said))
+        basis.append(Basis("interpretation", Said("laboratory-says", {"code": own})))
         return own, own != "N"
     if (own == "N") != (code == "N"):
         key = "laboratory-says-normal" if own == "N" else "laboratory-says-abnormal"
         basis.append(Basis("disagreement", Said(key, {"code": own})))
         return (code, floor) if own == "N" else (own, True)
-    if own in ("LL", "HH", "AA") and code not in ("LL", "HH", "AA"):
-        basis.append(Basis("interpretation", said))
-        return own, True
+    raised = own in _CRITICAL and code not in _CRITICAL
     if {own[0], code[0]} == {"L", "H"}:
         basis.append(Basis("disagreement", Said("laboratory-says-other-side", {"code": own})))
-    return code, floor or own != "N"
+    elif raised:
+        basis.append(Basis("interpretation", Said("laboratory-says", {"code": own})))
+    return (own if raised else code), floor or own != "N"

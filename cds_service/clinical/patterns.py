@@ -6,99 +6,41 @@ pattern never asserts a diagnosis and names no dose.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal
 
-from cds_service.clinical.analytes import UNITS
+from cds_service.clinical.analytes import URINE_KETONES
+from cds_service.clinical.seen import Seen, see
+from cds_service.clinical.taint import SOURCE as PSEUDO_K
 from cds_service.clinical.taint import haemolysed
 from cds_service.domain import Finding, Indicator, Pattern, Said
-from fhir_adapter.model import Panel, PanelResult, Quantity
+from fhir_adapter.model import Answer, Panel, PanelResult, Quantity
 
 KDIGO_AKI = "KDIGO Clinical Practice Guideline for Acute Kidney Injury, Kidney Int Suppl 2012;2:1-138"
 ADA_CRISES = "Umpierrez GE et al. Hyperglycemic Crises in Adults With Diabetes: A Consensus Report, Diabetes Care 2024;47:1257-1275"
 WHO_HB = "WHO guideline on haemoglobin cutoffs to define anaemia in individuals and populations, 2024"
+WHO_FERRITIN = (
+    "WHO guideline on use of ferritin concentrations to assess iron status in individuals and populations, 2020"
+)
 ACG_LIVER = "Kwo PY, Cohen SM, Lim JK. ACG Clinical Guideline: Evaluation of Abnormal Liver Chemistries, Am J Gastroenterol 2017;112:18-35"
 FDA_HY = "FDA Guidance for Industry: Drug-Induced Liver Injury: Premarketing Clinical Evaluation, 2009"
-NEUTROPENIA = "Freifeld AG et al. IDSA Clinical Practice Guideline for Antimicrobial Agents in Neutropenic Patients, Clin Infect Dis 2011;52:e56-e93"
-PSEUDO_K = "CLSI C56-A: Hemolysis, Icterus, and Lipemia/Turbidity Indices as Indicators of Interference, 2012"
-PANCYTOPENIA = "Gnanaraj J et al. Approach to pancytopenia in adults, Blood Rev 2018;32:361-367"
+NEUTROPENIA = "Freifeld AG et al. Clinical practice guideline for the use of antimicrobial agents in neutropenic patients with cancer: 2010 update by the IDSA, Clin Infect Dis 2011;52:e56-e93"
+PANCYTOPENIA = "Gnanaraj J et al. Approach to pancytopenia: Diagnostic algorithm for clinical hematologists, Blood Rev 2018;32:361-367"
 
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """The newest judged number of each analyte: what the patterns look at."""
-
-    panel: Panel
-    newest: dict[str, int]
-    findings: Sequence[Finding]
-
-    def index(self, analyte: str) -> int | None:
-        return self.newest.get(analyte)
-
-    def number(self, analyte: str) -> float | None:
-        """The canonical number, or None where it isn't there or isn't exact."""
-        index = self.newest.get(analyte)
-        return None if index is None else self.panel.results[index].canonical
-
-    def code(self, analyte: str) -> str | None:
-        index = self.newest.get(analyte)
-        return None if index is None else self.findings[index].code
-
-    def answer(self, analyte: str) -> str | None:
-        """The code of the newest judged answer of an analyte, numbers or words; None where it wasn't tested."""
-        for index, placed in enumerate(self.panel.results):
-            if (
-                placed.analyte is not None
-                and placed.analyte.id == analyte
-                and placed.newest
-                and self.findings[index].code
-            ):
-                return self.findings[index].code
-        return None
-
-    def high_limit(self, analyte: str) -> float | None:
-        """The high limit of the result's own interval, in the canonical unit."""
-        index = self.newest.get(analyte)
-        if index is None:
-            return None
-        placed = self.panel.results[index]
-        if placed.interval is None or not placed.interval.high or not placed.number or placed.canonical is None:
-            return None
-        return placed.interval.high * placed.canonical / placed.number
-
-    def indices(self, *analytes: str) -> tuple[int, ...]:
-        return tuple(self.newest[analyte] for analyte in analytes if analyte in self.newest)
+ACUTE = timedelta(hours=24)
+"""How far apart the parts of an acid-base picture may have been taken."""
+TOGETHER = timedelta(hours=48)
+"""How far apart the parts of a slower picture may have been taken: KDIGO's own short window."""
 
 
 def find(panel: Panel, findings: Sequence[Finding]) -> tuple[Pattern, ...]:
     """All patterns of a panel, most urgent first."""
-    seen = Seen(panel, _newest(panel, findings), findings)
+    seen = see(panel, findings)
     found = [pattern for rule in RULES if (pattern := rule(seen)) is not None]
     order = {"critical": 0, "warning": 1, "info": 2}
     return tuple(sorted(found, key=lambda pattern: order[pattern.severity]))
-
-
-def _newest(panel: Panel, findings: Sequence[Finding]) -> dict[str, int]:
-    newest: dict[str, int] = {}
-    for index, placed in enumerate(panel.results):
-        if (
-            placed.analyte is None
-            or placed.analyte.id not in UNITS
-            or not placed.newest
-            or findings[index].code is None
-        ):
-            continue
-        value = placed.result.value
-        if (
-            placed.canonical is None
-            or placed.implausible
-            or not isinstance(value, Quantity)
-            or value.comparator is not None
-        ):
-            continue
-        newest.setdefault(placed.analyte.id, index)
-    return newest
 
 
 def _pattern(
@@ -137,84 +79,115 @@ def aki_stage(placed: PanelResult) -> int:
 
 
 def acute_kidney_injury(seen: Seen) -> Pattern | None:
-    index = seen.index("creatinine")
-    stage = aki_stage(seen.panel.results[index]) if index is not None else 0
+    """A creatinine that has risen as KDIGO 2012 defines an acute kidney injury; stage 3 is critical."""
+    creatinine = seen.result("creatinine")
+    stage = 0 if creatinine is None else aki_stage(creatinine)
     if not stage:
         return None
     severity: Indicator = "critical" if stage == 3 else "warning"
-    return _pattern(seen, "aki", severity, KDIGO_AKI, ("creatinine", "urea-nitrogen", "urea"), {"stage": str(stage)})
+    near = seen.near("creatinine", TOGETHER)
+    return _pattern(near, "aki", severity, KDIGO_AKI, ("creatinine", "urea-nitrogen", "urea"), {"stage": str(stage)})
 
 
 def hyperkalaemia_kidney(seen: Seen) -> Pattern | None:
     """Potassium >= 6.0 mmol/L with a creatinine above its interval or an AKI by KDIGO, on an untainted sample."""
-    potassium, index = seen.number("potassium"), seen.index("creatinine")
-    if potassium is None or potassium < 6.0 or index is None:
+    potassium = seen.number("potassium")
+    if potassium is None or potassium < 6.0 or _spoiled(seen, "potassium"):
         return None
-    own = seen.index("potassium")
-    if own is not None and _spoiled(seen, own):
+    near = seen.near("potassium", TOGETHER)
+    creatinine = near.result("creatinine")
+    if creatinine is None or (near.code("creatinine") not in ("H", "HH") and not aki_stage(creatinine)):
         return None
-    if seen.code("creatinine") not in ("H", "HH") and not aki_stage(seen.panel.results[index]):
-        return None
-    return _pattern(
-        seen,
-        "hyperkalaemia-kidney",
-        "critical",
-        KDIGO_AKI,
-        ("potassium", "creatinine", "urea-nitrogen", "urea", "bicarbonate"),
-    )
+    members = ("potassium", "creatinine", "urea-nitrogen", "urea", "bicarbonate")
+    return _pattern(near, "hyperkalaemia-kidney", "critical", KDIGO_AKI, members)
 
 
 def pseudohyperkalaemia(seen: Seen) -> Pattern | None:
     """A potassium above its interval on a haemolysed sample."""
-    index = seen.index("potassium")
-    if index is None or seen.code("potassium") not in ("H", "HH") or not _spoiled(seen, index):
+    if seen.code("potassium") not in ("H", "HH") or not _spoiled(seen, "potassium"):
         return None
     return _pattern(seen, "haemolysed-potassium", "warning", PSEUDO_K, ("potassium",))
 
 
-def _spoiled(seen: Seen, index: int) -> bool:
-    return haemolysed(seen.panel.results[index]) or any(
-        basis.said.key == "haemolysed" for basis in seen.findings[index].basis
+def _spoiled(seen: Seen, analyte: str) -> bool:
+    index = seen.index(analyte)
+    return index is not None and (
+        haemolysed(seen.panel.results[index])
+        or any(basis.said.key == "haemolysed" for basis in seen.findings[index].basis)
     )
 
 
 def ketoacidosis(seen: Seen) -> Pattern | None:
-    """Glucose >= 200 mg/dL (11.1 mmol/L) with bicarbonate < 18 mmol/L or pH < 7.3, with ketones in the urine or,
-    where they weren't tested, an anion gap above 12 mmol/L (ADA consensus 2024; the gap, where not reported, from sodium,
-    chloride and bicarbonate)."""
+    """Glucose >= 200 mg/dL (11.1 mmol/L) with bicarbonate < 18 mmol/L or pH < 7.3, and ketones of 2+ or more in the urine
+    (ADA consensus 2024). Where they weren't tested, or are fewer, an anion gap above 12 mmol/L stands in (not reported: from
+    sodium, chloride and bicarbonate); a strip without ketones speaks against. All within 24 h of the glucose."""
     glucose = seen.number("glucose")
     if glucose is None or glucose < 200:
         return None
-    bicarbonate = seen.number("bicarbonate")
-    ph = next((number for id in ("ph", "ph-venous") if (number := seen.number(id)) is not None), None)
-    acid = (bicarbonate is not None and bicarbonate < 18) or (ph is not None and ph < 7.3)
-    gap = seen.number("anion-gap")
-    sodium, chloride = seen.number("sodium"), seen.number("chloride")
+    near = seen.near("glucose", ACUTE)
+    bicarbonate = near.number("bicarbonate")
+    ph = next((number for id in ("ph", "ph-venous") if (number := near.number(id)) is not None), None)
+    if not ((bicarbonate is not None and bicarbonate < 18) or (ph is not None and ph < 7.3)):
+        return None
+    gap = near.number("anion-gap")
+    sodium, chloride = near.number("sodium"), near.number("chloride")
     if gap is None and sodium is not None and chloride is not None and bicarbonate is not None:
         gap = sodium - chloride - bicarbonate
-    ketones = seen.answer("urine-ketones")
-    if not acid or ketones == "N" or not (ketones is not None or (gap is not None and gap > 12)):
+    ketones = _ketones(seen)
+    if ketones == "none" or (ketones != "many" and not (gap is not None and gap > 12)):
         return None
     members = ("glucose", "bicarbonate", "ph", "ph-venous", "anion-gap", "potassium", "sodium", "chloride")
-    return _pattern(seen, "ketoacidosis", "critical", ADA_CRISES, members)
+    return _pattern(near, "ketoacidosis", "critical", ADA_CRISES, members)
+
+
+_FEW_KETONES = re.compile(r"\s*(?:\+?\s*1\s*\+?|\+|\+/?-|±|tr(?:ace)?s?|small|few|weak.*|faible.*)\s*\Z", re.IGNORECASE)
+_MANY_KETONES = 40.0
+"""mg/dL that a strip calls 2+ ("moderate")."""
+
+
+def _ketones(seen: Seen) -> Literal["none", "few", "many"] | None:
+    """What the newest urine strip within 24 h of the glucose says; None where there is none."""
+    glucose = seen.result("glucose")
+    at = None if glucose is None else glucose.result.effective
+    for placed, finding in zip(seen.panel.results, seen.findings, strict=True):
+        if placed.analyte is None or placed.analyte.id != URINE_KETONES or not placed.newest or finding.code is None:
+            continue
+        when = placed.result.effective
+        if at is not None and when is not None and abs(when - at) > ACUTE:
+            continue
+        if finding.code == "N":
+            return "none"
+        value = placed.result.value
+        few = isinstance(value, Answer) and _FEW_KETONES.match(value.text) is not None
+        if isinstance(value, Quantity):
+            few = placed.canonical is None or placed.canonical < _MANY_KETONES
+        return "few" if few else "many"
+    return None
 
 
 def microcytic_anaemia(seen: Seen) -> Pattern | None:
-    """Haemoglobin and MCV below their intervals; a ferritin below 15 ng/mL (WHO: 12 to 15 by age) speaks for iron deficiency."""
-    if seen.code("haemoglobin") not in ("L", "LL") or seen.code("mcv") not in ("L", "LL"):
+    """Haemoglobin and MCV below their intervals. A ferritin below 15 ng/mL (12 under five years) speaks for iron
+    deficiency (WHO 2020)."""
+    blood = seen.near("haemoglobin", TOGETHER)
+    if blood.code("haemoglobin") not in ("L", "LL") or blood.code("mcv") not in ("L", "LL"):
         return None
-    ferritin = seen.number("ferritin")
-    kind = "iron-deficiency-anaemia" if ferritin is not None and ferritin < 15 else "microcytic-anaemia"
-    return _pattern(seen, kind, "warning", WHO_HB, ("haemoglobin", "mcv", "ferritin", "iron", "transferrin", "crp"))
+    members = ("haemoglobin", "mcv", "ferritin", "iron", "transferrin", "crp")
+    ferritin = seen.result("ferritin")
+    if ferritin is not None and ferritin.canonical is not None:
+        limit = 12 if ferritin.age_years is not None and ferritin.age_years < 5 else 15
+        if ferritin.canonical < limit:
+            sources = f"{WHO_HB}; {WHO_FERRITIN}"
+            return _pattern(seen, "iron-deficiency-anaemia", "warning", sources, members, {"limit": str(limit)})
+    return _pattern(seen, "microcytic-anaemia", "warning", WHO_HB, members)
 
 
 def pancytopenia(seen: Seen) -> Pattern | None:
     """Haemoglobin, white cells and platelets all below their intervals."""
-    if any(seen.code(id) not in ("L", "LL") for id in ("haemoglobin", "leucocytes", "platelets")):
+    blood = seen.near("haemoglobin", TOGETHER)
+    if any(blood.code(id) not in ("L", "LL") for id in ("haemoglobin", "leucocytes", "platelets")):
         return None
-    return _pattern(
-        seen, "pancytopenia", "warning", PANCYTOPENIA, ("haemoglobin", "leucocytes", "platelets", "neutrophils")
-    )
+    members = ("haemoglobin", "leucocytes", "platelets", "neutrophils")
+    return _pattern(blood, "pancytopenia", "warning", PANCYTOPENIA, members)
 
 
 def neutropenia(seen: Seen) -> Pattern | None:
@@ -222,33 +195,36 @@ def neutropenia(seen: Seen) -> Pattern | None:
     count = seen.number("neutrophils")
     if count is None or count >= 0.5:
         return None
-    return _pattern(seen, "severe-neutropenia", "critical", NEUTROPENIA, ("neutrophils", "leucocytes"))
+    near = seen.near("neutrophils", TOGETHER)
+    return _pattern(near, "severe-neutropenia", "critical", NEUTROPENIA, ("neutrophils", "leucocytes"))
+
+
+def hys_law(seen: Seen) -> Pattern | None:
+    """ALT or AST >= 3x its high limit with a total bilirubin > 2x and an ALP < 2x theirs: the laboratory part of Hy's law
+    (FDA 2009)."""
+    lead = max(("alt", "ast"), key=lambda id: seen.times_limit(id) or 0.0)
+    enzyme = seen.times_limit(lead)
+    near = seen.near(lead, TOGETHER)
+    alp, bilirubin = near.times_limit("alp"), near.times_limit("bilirubin-total")
+    if enzyme is None or alp is None or bilirubin is None or enzyme < 3 or alp >= 2 or bilirubin <= 2:
+        return None
+    members = dict.fromkeys((lead, "alt", "ast", "alp", "bilirubin-total"))
+    return _pattern(near, "hys-law", "critical", FDA_HY, tuple(members))
 
 
 def liver(seen: Seen) -> Pattern | None:
-    """R = (ALT / its high limit) / (ALP / its high limit), where ALT or ALP is above its interval: >= 5 hepatocellular, <= 2
-    cholestatic, else mixed (ACG 2017). ALT >= 3x with bilirubin >= 2x and ALP < 2x its limit is Hy's law (FDA 2009)."""
-    alt, alt_limit = seen.number("alt"), seen.high_limit("alt")
-    alp, alp_limit = seen.number("alp"), seen.high_limit("alp")
-    if alt is None or not alt_limit or alp is None or not alp_limit or alp <= 0:
+    """R = (ALT / its high limit) / (ALP / its high limit), where ALT is at twice its limit or ALP at 1.5 times: >= 5
+    hepatocellular, <= 2 cholestatic, else mixed (ACG 2017). Hy's law goes before it."""
+    if hys_law(seen) is not None:
         return None
-    times_alt, times_alp = alt / alt_limit, alp / alp_limit
-    bilirubin, bilirubin_limit = seen.number("bilirubin-total"), seen.high_limit("bilirubin-total")
-    if (
-        times_alt >= 3
-        and times_alp < 2
-        and bilirubin is not None
-        and bilirubin_limit
-        and bilirubin >= 2 * bilirubin_limit
-    ):
-        return _pattern(seen, "hys-law", "critical", FDA_HY, ("alt", "ast", "alp", "bilirubin-total"))
-    if times_alt < 2 and times_alp < 1.5:
+    near = seen.near("alt", TOGETHER)
+    alt, alp = near.times_limit("alt"), near.times_limit("alp")
+    if alt is None or alp is None or alp <= 0 or (alt < 2 and alp < 1.5):
         return None
-    ratio = times_alt / times_alp
+    ratio = alt / alp
     kind = "hepatocellular" if ratio >= 5 else "cholestatic" if ratio <= 2 else "mixed-liver"
-    return _pattern(
-        seen, kind, "warning", ACG_LIVER, ("alt", "ast", "alp", "ggt", "bilirubin-total"), {"ratio": f"{ratio:.1f}"}
-    )
+    members = ("alt", "ast", "alp", "ggt", "bilirubin-total")
+    return _pattern(near, kind, "warning", ACG_LIVER, members, {"ratio": f"{ratio:.1f}"})
 
 
 RULES: tuple[Callable[[Seen], Pattern | None], ...] = (
@@ -259,5 +235,6 @@ RULES: tuple[Callable[[Seen], Pattern | None], ...] = (
     microcytic_anaemia,
     pancytopenia,
     neutropenia,
+    hys_law,
     liver,
 )

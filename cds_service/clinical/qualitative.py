@@ -1,4 +1,4 @@
-"""Answers in words: what the analyte, the laboratory's interval or the general words say of them."""
+"""Answers in words: what the laboratory's interval, the analyte or the general words say of them."""
 
 from __future__ import annotations
 
@@ -11,26 +11,50 @@ from fhir_adapter.model import Answer, PanelResult
 Meaning = Literal["normal", "abnormal", "descriptive"]
 By = Literal["analyte", "laboratory", "words"]
 
+_PRESENT = frozenset(
+    fold(words)
+    for words in (
+        *("positive", "pos", "positif", "reactive", "réactif", "detected", "détecté", "present", "présent"),
+        *("immune", "immunisé", "immunized", "immunised"),
+    )
+)
+"""What a laboratory expects where having it is normal: an immunity, a commensal. Grades ("trace", "few") are not here:
+where they are allowed, so is none."""
+
 
 def judge(placed: PanelResult, answer: Answer) -> tuple[Meaning, By] | None:
-    """Whether an answer is normal, and who says so: the analyte's own answers first, then the answers that the
-    laboratory's interval calls normal, then what the words say by themselves. None where nobody knows."""
+    """Whether an answer is normal, and who says so: the answers that the laboratory's own interval calls normal first,
+    then the analyte's, then what the words say by themselves. None where nobody knows."""
     folded = fold(answer.text)
     analyte = placed.analyte
-    if analyte is not None:
-        if analyte.descriptive:
-            return "descriptive", "analyte"
-        if folded in analyte.abnormal_answers:
-            return "abnormal", "analyte"
-        if folded in analyte.normal_answers:
-            return "normal", "analyte"
-    said = classify(answer.text, answer.codings)
-    if placed.expected:
-        if folded in {fold(expected) for expected in placed.expected}:
-            return "normal", "laboratory"
-        normal_expected = any(classify(expected) == "normal" for expected in placed.expected)
-        if said == "abnormal" and normal_expected:
-            return "abnormal", "laboratory"
-        if said == "normal" and normal_expected:
-            return "normal", "laboratory"
-    return None if said is None else (said, "words")
+    if analyte is not None and analyte.descriptive:
+        return "descriptive", "analyte"
+    general = classify(answer.text, answer.codings)
+    known = _by_analyte(placed, folded)
+    if placed.expected and (own := _by_laboratory(placed, folded, known or general)) is not None:
+        return own, "laboratory"
+    if known is not None:
+        return known, "analyte"
+    return None if general is None else (general, "words")
+
+
+def _by_analyte(placed: PanelResult, folded: str) -> Literal["normal", "abnormal"] | None:
+    analyte = placed.analyte
+    if analyte is None:
+        return None
+    if folded in analyte.abnormal_answers:
+        return "abnormal"
+    return "normal" if folded in analyte.normal_answers else None
+
+
+def _by_laboratory(placed: PanelResult, folded: str, said: Meaning | None) -> Literal["normal", "abnormal"] | None:
+    """What the interval's own words make of an answer: the same words are normal; a finding where none is expected, and
+    none where one is expected, are abnormal."""
+    expected = {fold(words) for words in placed.expected}
+    if folded in expected:
+        return "normal"
+    if said == "normal" and expected <= _PRESENT:
+        return "abnormal"
+    if said in ("normal", "abnormal") and any(classify(words) == "normal" for words in placed.expected):
+        return "normal" if said == "normal" else "abnormal"
+    return None

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from cds_service.clinical.show import unit_text
 from cds_service.domain import Basis, Said
-from fhir_adapter.model import PanelResult
+from fhir_adapter.model import PanelResult, Quantity
 
 MIN_CHANGE = 0.2
 """Relative change from the prior result that is worth a line."""
@@ -15,15 +15,18 @@ MIN_CHANGE = 0.2
 
 def bases(placed: PanelResult) -> tuple[Basis, ...]:
     """Delta and trend of the newest result of its kind; nothing for older ones."""
-    if not placed.newest or placed.number is None or not placed.priors:
+    if not placed.newest or placed.number is None or not placed.priors or placed.implausible:
         return ()
+    value = placed.result.value
+    if isinstance(value, Quantity) and value.comparator is not None:
+        return ()  # a bound has no distance to anything
     found = []
     last = placed.priors[0]
     change = placed.number - last.number
     if last.number and abs(change / last.number) >= MIN_CHANGE:
         params = {
             "change": f"{change:+.4g} {unit_text(placed)}".strip(),
-            "percent": f"{100 * change / last.number:+.0f} %",
+            "percent": f"{100 * change / abs(last.number):+.0f} %",
             "from": f"{last.number:.5g}",
             "time": _since(placed, 0),
         }

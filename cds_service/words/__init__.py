@@ -29,7 +29,7 @@ def template(language: str, key: str) -> str:
 
 def not_assessed(language: str, code: str) -> str:
     """Why something was not judged, as one fixed sentence."""
-    if language == "en":
+    if language == "en" or language not in LANGUAGES:
         return NOT_ASSESSED_CODES[code]
     return messages(language).get(f"not-assessed-{code}") or NOT_ASSESSED_CODES[code]
 

@@ -11,7 +11,7 @@ from cds_service.domain import ModelInfo
 from cds_service.inference.engine import SlotScores
 from fhir_adapter import catalog
 from fhir_adapter.normalize import normalize
-from fhir_adapter.prompt import LABELS
+from fhir_adapter.prompt import LABELS, render
 from fhir_adapter.read import read
 from tests.bundles import bundle, observation
 
@@ -79,11 +79,34 @@ def test_a_model_flag_lies_on_the_side_of_its_value() -> None:
 
 
 def test_scores_that_are_none_are_ignored_as_a_whole_and_said() -> None:
-    for scores in ((), (_clear(99),), (_clear(0), _clear(0)), (SlotScores(0, (0.5, 0.5)),)):
+    whole = tuple(_clear(slot) for slot in range(len(PANEL.results)))
+    nan = SlotScores(0, (float("nan"), *(0.0,) * 6))
+    heavy = SlotScores(0, (0.9, 0.9, *(0.0,) * 5))
+    short = SlotScores(0, (0.5, 0.5))
+    bad = [
+        (),
+        whole[:-1],
+        (*whole, _clear(99)),
+        (*whole, _clear(0)),
+        *((one, *whole[1:]) for one in (nan, heavy, short)),
+    ]
+    for scores in bad:
         verdict = policy.decide(PANEL, FOUND, scores, threshold=0.5, model=MODEL, degraded=None)
         assert verdict.degraded == policy.BAD_ANSWER
         assert verdict.model is None
         assert all(flag.probability is None for flag in verdict.flags)
+
+
+def test_the_model_is_expected_to_answer_what_the_prompt_asks() -> None:
+    """A descriptive result has no slot: a panel of nothing else is not a model that answered badly."""
+    colour = observation("u", "5778-6", 0, "", valueString="Yellow")
+    del colour["valueQuantity"]
+    for observations in ((colour,), (colour, observation("na", "2951-2", 140, "mmol/L", 135, 145))):
+        panel = normalize(read(bundle(*observations)), catalog.load())
+        scores = tuple(_clear(slot.result) for slot in render(panel).slots)
+        assert len(scores) == len(panel.results) - 1
+        verdict = policy.decide(panel, assess(panel), scores, threshold=0.5, model=MODEL, degraded=None)
+        assert (verdict.degraded, verdict.model) == (None, MODEL)
 
 
 def test_a_pattern_of_normal_results_stands_until_the_model_clears_it() -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from cds_service.clinical.analytes import UNITS
+from cds_service import words
+from cds_service.clinical.analytes import IDS, UNITS
 from cds_service.clinical.assess import assess
 from cds_service.domain import Finding, Findings
 from fhir_adapter import catalog
@@ -63,6 +64,18 @@ def test_an_impossible_number_is_not_assessed_unless_the_lab_gives_an_interval()
     assert "implausible" in {basis.said.key for basis in own.basis}
 
 
+@pytest.mark.parametrize(("own", "code"), [("N", None), ("H", "H")])
+def test_an_impossible_number_is_never_normal_because_the_laboratory_codes_it_so(own: str, code: str | None) -> None:
+    found = _one(valueQuantity=_quantity(410), referenceRange=None, interpretation=_interpreted(own))
+    assert found.code == code
+    if code is None:
+        assert found.not_assessed is not None
+        assert found.not_assessed.code == "implausible"
+    else:
+        assert found.floor
+        assert "implausible-called" in {basis.said.key for basis in found.basis}
+
+
 @pytest.mark.parametrize(
     ("value", "own", "code", "kind"),
     [
@@ -70,6 +83,8 @@ def test_an_impossible_number_is_not_assessed_unless_the_lab_gives_an_interval()
         (5.5, "N", "H", "disagreement"),
         (5.5, "HH", "HH", "interpretation"),
         (5.5, "L", "H", "disagreement"),
+        (5.5, "LL", "LL", "disagreement"),
+        (4.0, "HH", "HH", "disagreement"),
         (4.0, "U", "N", None),
     ],
 )
@@ -104,6 +119,56 @@ def test_answers_in_words(text: str, expected: str | None, code: str) -> None:
     assert found.code == code
 
 
+@pytest.mark.parametrize(
+    ("text", "expected", "code", "floor"),
+    [
+        ("2+", "Negative", "A", True),
+        ("Positive", None, "A", False),
+        ("Trace", "Negative, trace", "N", False),
+        ("2+", "Negative, trace", "A", True),
+        ("Negative", "Trace", "N", False),
+        ("Negative", "Positive", "A", True),
+        ("Not detected", "Immune", "A", True),
+        ("Positive", "Positive", "N", False),
+    ],
+)
+def test_the_laboratorys_own_words_are_its_interval(text: str, expected: str | None, code: str, floor: bool) -> None:
+    """Urine ketones (the catalog knows their answers) and an antigen that it doesn't know."""
+    ranges = [{"text": expected}] if expected else None
+    for named in ({"text": "Some antigen"}, {"coding": [{"system": "http://loinc.org", "code": "5797-6"}]}):
+        found = _one(code=named, valueQuantity=None, valueString=text, referenceRange=ranges)
+        assert (found.code, found.floor) == (code, floor)
+
+
+@pytest.mark.parametrize(
+    ("titre", "limit", "code"),
+    [
+        ("1:160", "< 1:80", "A"),
+        ("1:80", "< 1:80", "A"),
+        ("1:40", "< 1:80", "N"),
+        ("1:80", "≤ 1:80", "N"),
+        ("1:80", "1:80", "N"),
+        ("1:81", "1:80", "A"),
+        ("<1:40", "< 1:40", "N"),
+        ("<1:80", "< 1:40", None),
+        (">1:640", "< 1:40", "A"),
+        ("1:160", "see comment", None),
+        ("1:160", "> 1:40", None),
+    ],
+)
+def test_titres_against_the_laboratorys_limit(titre: str, limit: str, code: str | None) -> None:
+    found = _one(
+        code={"text": "Some antibody"}, valueQuantity=None, valueString=titre, referenceRange=[{"text": limit}]
+    )
+    assert (found.code, found.floor) == (code, code == "A")
+
+
+def test_a_titre_limit_for_some_people_only_is_not_used() -> None:
+    ranges = [{"text": "< 1:80", "age": {"high": {"value": 12, "unit": "a"}}}]
+    found = _one(code={"text": "Some antibody"}, valueQuantity=None, valueString="1:160", referenceRange=ranges)
+    assert found.code is None
+
+
 def test_words_nobody_knows_are_not_assessed() -> None:
     found = _one(code={"text": "Some antigen"}, valueQuantity=None, valueString="xyzzy", referenceRange=None)
     assert found.not_assessed is not None
@@ -121,12 +186,60 @@ def test_preliminary_is_said() -> None:
         ("Échantillon hémolysé", True),
         ("No hemolysis seen", False),
         ("Not enough sample, haemolysed", True),
+        ("hemolyzed - no result", True),
+        ("Hemolysis: none", False),
+        ("Hémolyse absente", False),
+        ("He\u0301molyse : non", False),
+        ("Hemolysis index: 12", False),
+        ("Hemolysis index 120", True),
+        ("Hemolysis 3+", True),
+        ("non-hemolysed", False),
+        ("unhemolyzed", False),
+        ("anémie hémolytique", False),
         ("ok", False),
     ],
 )
 def test_a_haemolysed_sample_taints_its_potassium(note: str, tainted: bool) -> None:
     found = _one(valueQuantity=_quantity(6.0), note=[{"text": note}])
     assert ("taint" in {basis.kind for basis in found.basis}) == tainted
+
+
+def test_a_normal_potassium_on_a_haemolysed_sample_may_hide_a_low_one() -> None:
+    assert "taint" in {basis.kind for basis in _one(note=[{"text": "hemolyzed"}]).basis}
+
+
+@pytest.mark.parametrize(
+    ("index", "tainted"),
+    [
+        ({"valueQuantity": {"value": 51}}, True),
+        ({"valueQuantity": {"value": 50}}, False),
+        ({"valueQuantity": {"value": 50, "comparator": ">"}}, True),
+        ({"valueQuantity": {"value": 200, "comparator": "<"}}, False),
+        ({"valueQuantity": {"value": 3}, "referenceRange": [{"high": {"value": 1}}]}, True),
+        ({"valueString": "2+"}, True),
+        ({"valueString": "1+"}, False),
+        ({"valueString": "Grossly hemolyzed"}, True),
+        ({"valueQuantity": {"value": 300}, "effectiveDateTime": "2024-03-02T08:00:00Z"}, False),
+    ],
+)
+def test_the_samples_own_haemolysis_index_taints_what_was_taken_with_it(index: Json, tainted: bool) -> None:
+    made = observation("h", "0", 0, "", code={"text": "Hemolysis index"}) | index
+    if "valueString" in index:
+        del made["valueQuantity"]
+    potassium = observation("k", "2823-3", 6.0, "mmol/L", 3.5, 5.1)
+    sodium = observation("n", "2951-2", 150, "mmol/L", 135, 145)
+    found = _found(made, potassium, sodium)[1].results
+    assert ("taint" in {basis.kind for basis in found[1].basis}) == tainted
+    assert "taint" not in {basis.kind for basis in found[2].basis}
+
+
+def test_a_bound_gets_no_change_and_a_negative_prior_turns_no_sign() -> None:
+    first, second = _series(2.0, 3.0)
+    second["valueQuantity"]["comparator"] = ">"
+    assert not {basis.kind for basis in _found(first, second)[1].results[1].basis} & {"delta", "trend"}
+    rising = _series(-4.0, -2.0, loinc="11555-0", unit="mmol/L")
+    (delta,) = [basis for basis in _found(*rising)[1].results[1].basis if basis.kind == "delta"]
+    assert delta.said.params["percent"] == "+50 %"
 
 
 def _series(*values: float, loinc: str = "2160-0", unit: str = "mg/dL", hours: int = 24) -> list[Json]:
@@ -148,7 +261,14 @@ def test_the_newest_gets_its_trend_and_the_older_ones_none() -> None:
 
 
 def _patterns(*observations: Json) -> set[str]:
-    return {pattern.id for pattern in _found(*observations)[1].patterns}
+    found = _found(*observations)[1].patterns
+    for pattern in found:
+        assert pattern.citation
+        assert pattern.indices
+        for language in words.LANGUAGES:
+            assert words.say(language, pattern.title)
+            assert words.say(language, pattern.said)
+    return {pattern.id for pattern in found}
 
 
 @pytest.mark.parametrize(
@@ -217,6 +337,77 @@ def test_ketones_speak_before_the_gap() -> None:
     assert "ketoacidosis" not in _patterns(*acid)
 
 
+@pytest.mark.parametrize(
+    ("strip", "gap", "found"),
+    [("2+", False, True), ("1+", False, False), ("trace", False, False), ("1+", True, True), ("small", True, True)],
+)
+def test_few_ketones_need_the_gap_too(strip: str, gap: bool, found: bool) -> None:
+    ketones = observation("u", "5797-6", 0, "", referenceRange=[{"text": "Negative"}], valueString=strip)
+    del ketones["valueQuantity"]
+    panel = [
+        observation("g", "2345-7", 480, "mg/dL", 70, 99),
+        observation("b", "1963-8", 9, "mmol/L", 22, 29),
+        ketones,
+    ]
+    if gap:
+        panel += [
+            observation("n", "2951-2", 140, "mmol/L", 135, 145),
+            observation("c", "2075-0", 100, "mmol/L", 98, 107),
+        ]
+    assert ("ketoacidosis" in _patterns(*panel)) == found
+
+
+@pytest.mark.parametrize(("ketones", "found"), [(40, True), (39, False)])
+def test_ketones_as_a_number(ketones: float, found: bool) -> None:
+    panel = (
+        observation("g", "2345-7", 480, "mg/dL", 70, 99),
+        observation("b", "1963-8", 9, "mmol/L", 22, 29),
+        observation("u", "5797-6", ketones, "mg/dL", 0, 4),
+    )
+    assert ("ketoacidosis" in _patterns(*panel)) == found
+
+
+@pytest.mark.parametrize(
+    ("id", "pair", "hours"),
+    [
+        ("ketoacidosis", ("2345-7", "1963-8"), 24),
+        ("hyperkalaemia-kidney", ("2823-3", "2160-0"), 48),
+        ("microcytic-anaemia", ("718-7", "787-2"), 48),
+        ("pancytopenia", ("718-7", "777-3"), 48),
+        ("hys-law", ("1742-6", "1975-2"), 48),
+        ("cholestatic", ("1742-6", "6768-6"), 48),
+    ],
+)
+def test_results_that_lie_days_apart_make_no_pattern(id: str, pair: tuple[str, str], hours: int) -> None:
+    """The second of the pair moves away from the first: still a pattern at the window, none a minute later."""
+    made = {
+        "2345-7": (480, "mg/dL", 70, 99),
+        "1963-8": (9, "mmol/L", 22, 29),
+        "33037-3": (25, "mmol/L", 8, 16),
+        "2823-3": (6.5, "mmol/L", 3.5, 5.1),
+        "2160-0": (3.0, "mg/dL", 0.6, 1.2),
+        "718-7": (8.0, "g/dL", 12, 16),
+        "787-2": (70, "fL", 80, 100),
+        "6690-2": (2.0, "10*3/uL", 4, 11),
+        "777-3": (90, "10*3/uL", 150, 400),
+        "1742-6": (60 if id == "cholestatic" else 200, "U/L", 7, 40),
+        "6768-6": (300 if id == "cholestatic" else 100, "U/L", 40, 120),
+        "1975-2": (1.0 if id == "cholestatic" else 4.0, "mg/dL", 0.2, 1.2),
+    }
+
+    def panel(moved: str) -> list[Json]:
+        return [
+            observation(
+                f"o{loinc}", loinc, *rest, effectiveDateTime=moved if loinc == pair[1] else "2024-03-05T08:00:00Z"
+            )
+            for loinc, rest in made.items()
+        ]
+
+    day = 5 - hours // 24
+    assert id in _patterns(*panel(f"2024-03-{day:02}T08:00:00Z"))
+    assert id not in _patterns(*panel(f"2024-03-{day:02}T07:59:00Z"))
+
+
 @pytest.mark.parametrize(("count", "found"), [(0.49, True), (0.5, False)])
 def test_severe_neutropenia(count: float, found: bool) -> None:
     assert ("severe-neutropenia" in _patterns(observation("n", "751-8", count, "10*3/uL", 1.8, 7.7))) == found
@@ -225,8 +416,10 @@ def test_severe_neutropenia(count: float, found: bool) -> None:
 @pytest.mark.parametrize(
     ("alt", "alp", "bilirubin", "found"),
     [
-        (120, 100, 2.4, "hys-law"),
-        (119, 40, 2.4, "hepatocellular"),
+        (120, 100, 2.41, "hys-law"),
+        (120, 100, 2.4, "mixed-liver"),
+        (119, 40, 2.5, "hepatocellular"),
+        (120, 240, 2.5, "cholestatic"),
         (400, 100, 1.0, "hepatocellular"),
         (60, 300, 1.0, "cholestatic"),
         (200, 150, 1.0, "mixed-liver"),
@@ -241,6 +434,17 @@ def test_liver_by_its_ratio(alt: float, alp: float, bilirubin: float, found: str
     )
     liver = {"hys-law", "hepatocellular", "cholestatic", "mixed-liver"}
     assert _patterns(*panel) & liver == ({found} if found else set())
+
+
+@pytest.mark.parametrize(("ast", "found"), [(120, True), (119, False)])
+def test_hys_law_by_ast_where_alt_is_lower(ast: float, found: bool) -> None:
+    panel = (
+        observation("a", "1742-6", 50, "U/L", 7, 40),
+        observation("s", "1920-8", ast, "U/L", 7, 40),
+        observation("p", "6768-6", 100, "U/L", 40, 120),
+        observation("b", "1975-2", 3.0, "mg/dL", 0.2, 1.2),
+    )
+    assert ("hys-law" in _patterns(*panel)) == found
 
 
 def test_anaemia_and_pancytopenia() -> None:
@@ -261,3 +465,4 @@ def test_anaemia_and_pancytopenia() -> None:
 def test_the_patterns_analytes_stand_in_the_catalog_with_their_units() -> None:
     known = catalog.load().analytes
     assert {id: known[id].unit for id in UNITS if id in known} == UNITS
+    assert set(known) >= IDS

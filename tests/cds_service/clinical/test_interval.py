@@ -39,6 +39,9 @@ def test_unless_it_says_otherwise() -> None:
         (">", 60, 60, None, "N"),
         (">", 60, 90, None, None),
         (">", 5, 0, 10, None),
+        ("<", -5, -2, 2, "L"),
+        ("<", 1, -2, 2, None),
+        ("<=", 0, 0, 5, "N"),
     ],
 )
 def test_bounds(comparator: str, number: float, low: float | None, high: float | None, where: str | None) -> None:
@@ -53,6 +56,23 @@ def test_ranges(low: float, high: float | None, where: str | None) -> None:
     assert side(Span(low, high), _interval(0, limit)) == where
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "where"),
+    [(5, 10, None), (10, 10, "H"), (4, 5, "L"), (None, 9, None), (None, 1, "L"), (20, 10, None), (5.1, 9, "N")],
+)
+def test_ranges_at_limits_that_do_not_belong_to_the_interval(
+    low: float | None, high: float | None, where: str | None
+) -> None:
+    assert side(Span(low, high), _interval(5, 10, low_inclusive=False, high_inclusive=False)) == where
+
+
+def test_what_nothing_limits_is_not_called_normal() -> None:
+    nothing = _interval(None, None)
+    for value in (Quantity(3), Quantity(3, comparator="<"), Quantity(3, comparator=">"), Span(1, 2)):
+        assert side(value, nothing) is None
+    assert side(Quantity(float("nan")), _interval(1, 2)) is None
+
+
 def test_past_a_critical_limit_means_beyond_it() -> None:
     limits = _interval(2.5, 6.2)
     assert beyond(Quantity(6.2), limits) is None
@@ -62,12 +82,34 @@ def test_past_a_critical_limit_means_beyond_it() -> None:
     assert beyond(Quantity(5, comparator=">"), limits) is None
 
 
-@given(st.floats(-1e6, 1e6), st.floats(0, 1e6), st.floats(-1e6, 1e6), st.sampled_from(["<", "<=", ">", ">="]))
+_SIGNS = st.sampled_from(["<", "<=", ">", ">="])
+
+
+@given(
+    st.floats(-1e6, 1e6),
+    st.floats(0, 1e6),
+    st.floats(-1e6, 1e6),
+    _SIGNS,
+    st.floats(0, 2e6),
+    st.booleans(),
+    st.booleans(),
+)
 def test_a_bound_never_says_more_than_every_number_it_allows(
-    low: float, width: float, number: float, sign: str
+    low: float, width: float, bound: float, sign: str, away: float, takes_low: bool, takes_high: bool
+) -> None:
+    """Whatever number a bound leaves open, its own verdict is the bound's; under a low limit of zero none is left open."""
+    interval = _interval(low, low + width, low_inclusive=takes_low, high_inclusive=takes_high)
+    found = side(Quantity(bound, comparator=sign), interval)  # type: ignore[arg-type]
+    number = bound - away if sign.startswith("<") else bound + away
+    allowed = number != bound or sign in ("<=", ">=")
+    if found is not None and allowed and not (sign.startswith("<") and low == 0 and number < 0):
+        assert side(Quantity(number), interval) == found
+
+
+@given(st.floats(-1e6, 1e6), st.floats(0, 1e6), st.floats(-1e6, 1e6), st.floats(0, 1e6), st.floats(0, 1))
+def test_a_range_called_normal_holds_only_normal_numbers(
+    low: float, width: float, start: float, length: float, part: float
 ) -> None:
     interval = _interval(low, low + width)
-    found = side(Quantity(number, comparator=sign), interval)  # type: ignore[arg-type]
-    if found in ("L", "H"):
-        inside = number - 1.0 if sign.startswith("<") else number + 1.0
-        assert side(Quantity(inside), interval) == found
+    if side(Span(start, start + length), interval) == "N":
+        assert side(Quantity(min(start + part * length, start + length)), interval) == "N"

@@ -1,0 +1,54 @@
+"""The texts: the same keys and parameters in each language, words for every reason and code, English where one is missing."""
+
+from __future__ import annotations
+
+import re
+from typing import get_args
+
+import pytest
+
+from cds_service import words
+from cds_service.domain import Code, Said
+from fhir_adapter.errors import NOT_ASSESSED_CODES
+
+
+def test_a_language_that_is_not_there_is_answered_in_english() -> None:
+    said = Said("preliminary")
+    assert words.say("de", said) == words.say("en", said) != words.say("fr", said)
+    assert words.not_assessed("de", "no-value") == NOT_ASSESSED_CODES["no-value"]
+
+
+def test_a_parameter_is_never_read_as_a_template() -> None:
+    assert words.say("en", Said("critical-high", {"limit": "{0} {limit.__class__}"})).count("{limit.__class__}") == 1
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_every_code_has_its_own_word(language: str) -> None:
+    assert len({words.flag_word(language, code) for code in get_args(Code)}) == len(get_args(Code))
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_every_reason_has_words(language: str) -> None:
+    for code in NOT_ASSESSED_CODES:
+        assert words.not_assessed(language, code)
+        assert language == "en" or words.not_assessed(language, code) != NOT_ASSESSED_CODES[code]
+
+
+def test_both_languages_have_the_same_keys_and_parameters() -> None:
+    def parameters(template: str) -> set[str]:
+        return set(re.findall(r"{(\w+)}", template))
+
+    english, french = (
+        words.messages("en"),
+        {k: v for k, v in words.messages("fr").items() if not k.startswith("not-assessed-")},
+    )
+    assert set(english) == set(french)
+    for key, template in english.items():
+        assert parameters(template) == parameters(french[key]), key
+
+
+def test_no_dose_and_no_certain_diagnosis_in_any_text() -> None:
+    for language in words.LANGUAGES:
+        for key, text in words.messages(language).items():
+            assert not re.search(r"\d\s*(?:mg|g|mmol|UI|IU|mL)\b(?!/)(?! ?de)", text), key
+            assert not re.search(r"(?i)\bdiagnos", text), key
