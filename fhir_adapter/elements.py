@@ -14,6 +14,8 @@ from fhir_adapter.model import Answer, Coding, Comparator, Quantity, ReferenceRa
 UCUM = "http://unitsofmeasure.org"
 _COMPARATORS = frozenset({"<", "<=", ">", ">="})
 _DIGITS = frozenset("-0123456789")
+_NOTHING = ("", "null")
+_INFINITE = math.inf
 _UNITY = frozenset({"1", "{titer}", "{ratio}"})
 
 UNSUPPORTED: Final = (
@@ -141,29 +143,31 @@ def number(raw: Raw, element: str) -> tuple[float, str] | None:
     Raises:
         Fault: not a number, or not finite.
     """
-    sent = bytes(raw)
-    if sent in wire.NULL:
-        return None
-    text = sent.decode()
-    if text[0] not in _DIGITS:
+    text = str(raw, "utf-8")
+    if text[:1] not in _DIGITS:
+        if text in _NOTHING:
+            return None
         raise Fault("malformed", element)
-    value = float(text)
-    if not math.isfinite(value):
+    found = float(text)
+    if not -_INFINITE < found < _INFINITE:
         raise Fault("not-finite", element)
-    return value, text
+    return found, text
 
 
 def quantity(sent: wire.Quantity, element: str) -> Quantity | None:
     """A Quantity, or None where it has no number. Raises Fault."""
-    found = number(sent.value, element + ".value")
+    try:
+        found = number(sent.value, ".value")
+    except Fault as fault:
+        raise Fault(fault.code, element + fault.element) from None
     if found is None:
         return None
     comparator = sent.comparator
     if comparator is not None and comparator not in _COMPARATORS:
         raise Fault("unsupported-value", element + ".comparator")
-    human = sent.unit or None
-    unit = (sent.code if sent.system == UCUM else None) or human or sent.code or None
-    return Quantity(found[0], unit, cast("Comparator | None", comparator), found[1], human or sent.code or None)
+    human = sent.unit or sent.code or None
+    unit = (sent.code if sent.system == UCUM else None) or human
+    return Quantity(found[0], unit, cast("Comparator | None", comparator), found[1], human)
 
 
 def value(sent: wire.Judged) -> Value | None:
@@ -176,7 +180,7 @@ def value(sent: wire.Judged) -> Value | None:
     count = 0
     if sent.valueQuantity is not None:
         count += 1
-        found = quantity(sent.valueQuantity, ".valueQuantity")
+        found = quantity(sent.valueQuantity, ".value")
     if sent.valueCodeableConcept is not None:
         count += 1
         found = _answer(sent.valueCodeableConcept)
@@ -230,9 +234,9 @@ def _answer(concept: wire.CodeableConcept) -> Answer | None:
 
 
 def _integer(raw: Raw) -> Quantity:
-    found = number(raw, ".valueInteger")
+    found = number(raw, ".value")
     if found is None or not found[0].is_integer():
-        raise Fault("malformed", ".valueInteger")
+        raise Fault("malformed", ".value")
     return Quantity(found[0], None, None, found[1], None, from_text=True)
 
 
@@ -243,8 +247,8 @@ def _without_unit(sent: Quantity) -> bool:
 def _ratio(sent: wire.Ratio) -> Value | None:
     if sent.numerator is None and sent.denominator is None:
         return None
-    above = quantity(sent.numerator, ".valueRatio.numerator") if sent.numerator else None
-    below = quantity(sent.denominator, ".valueRatio.denominator") if sent.denominator else None
+    above = quantity(sent.numerator, ".value.numerator") if sent.numerator else None
+    below = quantity(sent.denominator, ".value.denominator") if sent.denominator else None
     if above is None or below is None or below.comparator or below.number == 0:
         raise Fault("unsupported-value")
     if _without_unit(above) and _without_unit(below):
@@ -261,8 +265,8 @@ def _ratio(sent: wire.Ratio) -> Value | None:
 
 
 def _span(sent: wire.Range) -> Span | None:
-    low = quantity(sent.low, ".valueRange.low") if sent.low else None
-    high = quantity(sent.high, ".valueRange.high") if sent.high else None
+    low = quantity(sent.low, ".value.low") if sent.low else None
+    high = quantity(sent.high, ".value.high") if sent.high else None
     if low is None and high is None:
         return None
     if low is not None and high is not None:
@@ -291,11 +295,14 @@ def ranges(sent: list[wire.RangeElement], codings: Codings) -> tuple[ReferenceRa
     """
     found = []
     for index, one in enumerate(sent):
-        where = f".referenceRange[{index}]"
-        if wire.filled(one.modifierExtension):
-            raise Fault("modifier-extension", where + ".modifierExtension")
-        low = None if one.low is None else _limit(one.low, where + ".low")
-        high = None if one.high is None else _limit(one.high, where + ".high")
+        if one.modifierExtension is not wire.EMPTY and wire.filled(one.modifierExtension):
+            raise Fault("modifier-extension", f".referenceRange[{index}].modifierExtension")
+        try:
+            low = None if one.low is None else quantity(one.low, ".low")
+            high = None if one.high is None else quantity(one.high, ".high")
+        except Fault as fault:
+            code = "malformed" if fault.code == "unsupported-value" else fault.code
+            raise Fault(code, f".referenceRange[{index}]{fault.element}") from None
         age_low = age_high = None
         if one.age is not None:
             try:
@@ -316,15 +323,6 @@ def ranges(sent: list[wire.RangeElement], codings: Codings) -> tuple[ReferenceRa
             )
         )
     return tuple(found)
-
-
-def _limit(sent: wire.Quantity, element: str) -> Quantity | None:
-    try:
-        return quantity(sent, element)
-    except Fault as fault:
-        if fault.code == "unsupported-value":
-            raise Fault("malformed", fault.element) from None
-        raise
 
 
 def _group(concept: wire.CodeableConcept, codings: Codings) -> tuple[Coding, ...]:

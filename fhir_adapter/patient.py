@@ -17,7 +17,7 @@ PREGNANCY_STATUS = "82810-3"
 _PREGNANT = frozenset({"77386006", "LA15173-0"})
 _NOT_PREGNANT = frozenset({"60001007", "LA26683-5"})
 TERM = timedelta(days=300)
-"""A pregnancy coded longer ago than this has ended."""
+"""What was coded longer ago than this says nothing of today: a pregnancy has ended, another may have begun."""
 _SEXES: dict[str, Sex] = {"female": "female", "male": "male"}
 
 
@@ -39,7 +39,7 @@ class Pregnancies:
     def of(self, key: Key | None, now: datetime | None) -> bool | None:
         """The newest that is said of this patient, None where nothing is or it was too long before the results."""
         mine = [(at, answer) for whose, at, answer in self.said if whose is None or key is None or whose.same(key)]
-        current = [(at, answer) for at, answer in mine if at is None or now is None or not answer or now - at <= TERM]
+        current = [(at, answer) for at, answer in mine if at is None or now is None or now - at <= TERM]
         dated = [(at, answer) for at, answer in current if at is not None]
         if dated:
             return max(dated, key=lambda pair: pair[0])[1]
@@ -48,9 +48,10 @@ class Pregnancies:
 
 def is_pregnancy_status(code: wire.CodeableConcept | None) -> bool:
     """Whether an Observation is the pregnancy status rather than a result."""
-    return code is not None and any(
-        coding.code == PREGNANCY_STATUS and coding.system == "http://loinc.org" for coding in code.coding or ()
-    )
+    for coding in (code.coding if code is not None else None) or ():
+        if coding.code == PREGNANCY_STATUS and coding.system == "http://loinc.org":
+            return True
+    return False
 
 
 def conditions(others: list[Other], subjects: Subjects, pregnancies: Pregnancies) -> None:

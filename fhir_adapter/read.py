@@ -95,6 +95,8 @@ class _Reading:
         self._contained: dict[Key, tuple[wire.Reference | None, Item]] = {}
         self._reference: str | None = None
         self._specimens: dict[str, str | None] | None = None
+        self._moments: dict[str, datetime | None] = {}
+        self._interpretations: dict[tuple[str | None, str | None, str | None], tuple[str, ...]] = {}
         self._categories: dict[tuple[str | None, ...], tuple[tuple[str, ...], bool]] = {}
 
     def intake(self, resource_type: str) -> Intake:
@@ -140,7 +142,7 @@ class _Reading:
         if item.superseded:
             self._refuse_all(item, "superseded")
             return
-        if item.modified or wire.filled(sent.modifierExtension):
+        if item.modified or (sent.modifierExtension is not wire.EMPTY and wire.filled(sent.modifierExtension)):
             self._refuse_all(item, "modifier-extension", "" if item.modified else ".modifierExtension")
             return
         if sent.implicitRules is not wire.EMPTY and wire.filled(sent.implicitRules):
@@ -155,7 +157,7 @@ class _Reading:
             self._refuse_all(item, "not-the-patient")
             return
         categories, elsewhere = self._category(sent.category)
-        effective = dates.effective(sent)
+        effective = self._moment(sent.effectiveDateTime) if sent.effectiveDateTime else dates.effective(sent)
         if patient.is_pregnancy_status(sent.code):
             self._pregnancies.observe(sent, subject.key, effective)
             elsewhere = True
@@ -168,7 +170,7 @@ class _Reading:
             status or "",
             reference,
             effective,
-            dates.moment(sent.issued) if sent.issued else None,
+            self._moment(sent.issued) if sent.issued else None,
             categories,
             None if sent.specimen is None else self._specimen(sent.specimen, item),
             None if method is None else elements.words(method),
@@ -231,13 +233,32 @@ class _Reading:
                 shared.effective,
                 shared.issued,
                 ranges,
-                elements.interpretations(sent.interpretation) if sent.interpretation is not None else (),
+                self._interpretation(sent.interpretation) if sent.interpretation is not None else (),
                 shared.categories,
                 shared.specimen,
                 shared.method,
                 shared.comments,
             )
         )
+
+    def _moment(self, text: str) -> datetime | None:
+        """The results of one draw share their times: each is read once."""
+        try:
+            return self._moments[text]
+        except KeyError:
+            at = self._moments[text] = dates.moment(text)
+            return at
+
+    def _interpretation(self, sent: wire.Concepts) -> tuple[str, ...]:
+        if isinstance(sent, list) and len(sent) == 1 and sent[0].coding and len(sent[0].coding) == 1:
+            concept = sent[0]
+            coding = sent[0].coding[0]
+            key = (coding.code, coding.display, concept.text)
+            made = self._interpretations.get(key)
+            if made is None:
+                made = self._interpretations[key] = elements.interpretations(sent)
+            return made
+        return elements.interpretations(sent)
 
     def _category(self, sent: wire.Concepts) -> tuple[tuple[str, ...], bool]:
         if sent is None:
@@ -277,8 +298,8 @@ def _specimens(found: Found) -> dict[str, str | None]:
             continue
         if other.id:
             made[f"Specimen/{other.id}"] = said
-        if other.url:
-            made[other.url] = said
+        if other.full_url:
+            made[other.full_url] = said
     return made
 
 

@@ -3,7 +3,9 @@ Observation), so only on request. The library is imported at the first use."""
 
 from __future__ import annotations
 
+import json
 import re
+from decimal import Decimal
 from typing import Any
 
 from fhir_adapter.errors import InvalidResource, Violation
@@ -28,13 +30,14 @@ def validate(data: bytes, resource_type: str) -> None:
     Raises:
         InvalidResource: with a FHIRPath and a fixed sentence for each fault, never a value; at most 50 of them.
     """
-    import orjson
     from fhir.resources.R4B import get_fhir_model_class
     from pydantic import ValidationError
 
     try:
-        document = orjson.loads(data)
-    except orjson.JSONDecodeError:
+        document = json.loads(data, object_pairs_hook=_once, parse_float=Decimal)
+    except _Twice:
+        raise InvalidResource(violations=(Violation(resource_type, "An object has the same element twice."),)) from None
+    except (ValueError, RecursionError):
         raise InvalidResource(violations=(Violation(resource_type, _OTHER),)) from None
     try:
         get_fhir_model_class(resource_type).model_validate(document)
@@ -45,6 +48,17 @@ def validate(data: bytes, resource_type: str) -> None:
     except (ValueError, TypeError, AssertionError, KeyError, AttributeError, LookupError, RecursionError, ImportError):
         # What the models raise outside pydantic's own errors (an unknown resourceType, say).
         raise InvalidResource(violations=(Violation(resource_type, _OTHER),)) from None
+
+
+class _Twice(Exception):
+    """An object has one key twice: readers differ in which of the two they take."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise _Twice
+    return made
 
 
 def _violation(resource_type: str, fault: Any) -> Violation:

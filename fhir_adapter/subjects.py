@@ -7,7 +7,7 @@ patient: results of two people are never mixed.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -65,12 +65,16 @@ class Subjects:
     """Resolves references within one input."""
 
     def __init__(self, found: Found) -> None:
-        self._types = {other.url: other.type for other in found.others if other.url}
+        self._types = {other.full_url: other.type for other in found.others if other.full_url}
         self.patients: list[_Known] = []
+        numbers: dict[tuple[str | None, str | None] | int, int] = {}
         for other in found.others:
             if other.type == "Patient":
-                self.patients.append(_known(len(self.patients), other))
-        self._made: dict[tuple[str | None, str | None, str | None, str | None, str | None, str], Subject] = {}
+                # Sent twice (versions, pages) is one patient; in a history, the first is the newest.
+                made = _known(len(self.patients), other)
+                same = (made.base, made.id) if made.id else (made.url, None) if made.url else made.number
+                self.patients.append(replace(made, number=numbers.setdefault(same, made.number)))
+        self._made: dict[tuple[str | None, str | None, str | None, str | None, str | None, str | None], Subject] = {}
         self._links: dict[tuple[str | None, str], Key] = {}
 
     def of(self, sent: wire.Reference | None, item: Item | None) -> Subject:
@@ -79,20 +83,13 @@ class Subjects:
             return NOBODY
         identifier = sent.identifier
         text = sent.reference
-        scope = item.container if item is not None and text and text.startswith("#") else ""
-        key = (
-            text,
-            sent.type,
-            identifier.system if identifier else None,
-            identifier.value if identifier else None,
-            sent.display,
-            scope,
-        )
+        system, value = (identifier.system, identifier.value) if identifier is not None else (None, None)
+        key = (text, sent.type, system, value, sent.display, _scope(text, item))
         made = self._made.get(key)
         if made is None:
             made = self._made[key] = self._resolve(sent, item)
-            if made.key is not None and made.key.kind != "identifier" and text and identifier and identifier.value:
-                self._links.setdefault((identifier.system, identifier.value), made.key)
+            if made.key is not None and made.key.kind != "identifier" and text and value:
+                self._links.setdefault((system, value), made.key)
         return made
 
     def linked(self, key: Key) -> Key:
@@ -158,21 +155,15 @@ class Subjects:
                 return Subject(Key("entry", str(known.number)))
         if parts is None:
             return Subject(Key("text", text))
-        base = parts["base"]
-        if base is None and item is not None and item.full_url:
-            own = _REFERENCE.match(item.full_url)
-            base_hint = own["base"] if own else None
-        else:
-            base_hint = base
-        fitting = [
-            known
+        # A relative reference is one of the server that the entry's fullUrl names (FHIR, Bundle, "Resolving references").
+        base = parts["base"] or _scope(text, item)
+        fitting = {
+            known.number
             for known in self.patients
             if known.id == parts["id"] and (base is None or known.base is None or known.base == base)
-        ]
-        if len({known.number for known in fitting}) > 1:
-            fitting = [known for known in fitting if known.base == base_hint]
-        if len({known.number for known in fitting}) == 1:
-            return Subject(Key("entry", str(fitting[0].number)))
+        }
+        if len(fitting) == 1:
+            return Subject(Key("entry", str(fitting.pop())))
         return Subject(Key("url", parts["id"], base))
 
     def _by_identifier(self, system: str | None, value: str) -> Key:
@@ -208,6 +199,18 @@ class Subjects:
         return Subject(Key("text", "#" + name, item.container if item is not None else None))
 
 
+def _scope(text: str | None, item: Item | None) -> str | None:
+    """What a reference depends on beside its text: for "#id" the resource that it stands in, for a relative one the server."""
+    if not text or item is None:
+        return None
+    if text.startswith("#"):
+        return item.container
+    url = item.full_url
+    if url is None or not url.startswith("http") or ":" in text:
+        return None
+    return url.rsplit("/", 2)[0]
+
+
 def contained_patient(sent: wire.Reference | None, item: Item) -> msgspec.Raw | None:
     """The contained Patient that a subject "#id" points to, if it does."""
     if sent is None or not sent.reference or not sent.reference.startswith("#"):
@@ -223,9 +226,11 @@ def contained_patient(sent: wire.Reference | None, item: Item) -> msgspec.Raw | 
 
 
 def _known(number: int, other: Other) -> _Known:
-    parts = _REFERENCE.match(other.url) if other.url else None
+    parts = _REFERENCE.match(other.full_url) if other.full_url else None
     base = parts["base"] if parts else None
-    return _Known(number, other.id or (parts["id"] if parts else None), base, other.url, other, _identifiers(other.raw))
+    return _Known(
+        number, other.id or (parts["id"] if parts else None), base, other.full_url, other, _identifiers(other.raw)
+    )
 
 
 def _identifiers(raw: msgspec.Raw) -> tuple[tuple[str | None, str], ...]:

@@ -27,6 +27,7 @@ class Item:
     observation: wire.Observation | None
     fault: str
     full_url: str | None
+    """Of its entry, without a version; of the one that holds it, where it is contained."""
     reference: str
     identity: str | None
     siblings: list[Raw] | None
@@ -39,11 +40,11 @@ class Item:
 
 @dataclass(slots=True)
 class Other:
-    """A resource that is no Observation. ``url`` is its fullUrl without version."""
+    """A resource that is no Observation."""
 
     type: str
     id: str | None
-    url: str | None
+    full_url: str | None
     path: str
     raw: Raw
 
@@ -151,7 +152,11 @@ def _loose_bundle(raw: Raw, path: str, found: Found, *, modified: bool) -> bool:
 
 def _entry(entry: wire.Entry, path: str, found: Found, *, modified: bool) -> None:
     resource = entry.resource
-    if not wire.present(resource) or (entry.search is not None and entry.search.mode == "outcome"):
+    if (
+        resource is wire.EMPTY
+        or not wire.present(resource)
+        or (entry.search is not None and entry.search.mode == "outcome")
+    ):
         return
     if entry.modifierExtension is not wire.EMPTY:
         modified = modified or wire.filled(entry.modifierExtension)
@@ -248,7 +253,7 @@ def _observation(
         raw,
         observation,
         fault,
-        url,
+        url if container is None else container.full_url,
         reference,
         identity,
         siblings if siblings is not None else (observation.contained if observation is not None else None),
@@ -264,7 +269,7 @@ def _observation(
 def _holder(container: Item | Other) -> str | None:
     if isinstance(container, Item):
         return container.reference if container.identity else None
-    return f"{container.type}/{container.id}" if container.id else container.url
+    return f"{container.type}/{container.id}" if container.id else container.full_url
 
 
 def _id(raw: Raw) -> str | None:
