@@ -1,7 +1,8 @@
 """From a verdict to CDS Hooks cards, most urgent first.
 
 One card for each critical result and for each pattern, one that gathers the other abnormal results, one for what could
-not be assessed; none where all is normal and assessed. Nothing critical hides in a gathered card.
+not be assessed; none where all is normal and assessed. Nothing critical hides in a gathered card. Critical results that
+follow each other in one test share a card, the newest leading: a week of an intensive care would make a hundred otherwise.
 """
 
 from __future__ import annotations
@@ -47,12 +48,13 @@ class _Composer:
         self.verdict, self.language, self.new_uuid = verdict, language, new_uuid
 
     def cards(self) -> tuple[Card, ...]:
-        critical = [index for index, flag in enumerate(self.verdict.flags) if flag.critical]
-        others = [index for index, flag in enumerate(self.verdict.flags) if flag.abnormal and not flag.critical]
-        found = [self._critical(index) for index in self._newest_first(critical)]
+        flags = self.verdict.flags
+        critical = self._newest_first([index for index, flag in enumerate(flags) if flag.critical])
+        others = self._newest_first([index for index, flag in enumerate(flags) if flag.abnormal and not flag.critical])
+        found = [self._critical(indices) for indices in self._by_test(critical)]
         found += [self._pattern(pattern) for pattern in self.verdict.patterns]
         if others:
-            found.append(self._gathered(self._newest_first(others)))
+            found.append(self._gathered(others))
         found.sort(key=lambda card: _URGENCY[card.indicator])
         missing = Counter(entry.code for entry in self.verdict.not_assessed if entry.code not in BENIGN_NOT_ASSESSED)
         if missing:
@@ -60,8 +62,23 @@ class _Composer:
         return tuple(found)
 
     def _newest_first(self, indices: Sequence[int]) -> list[int]:
-        """The newest results of their kind first, then the older ones; input order within."""
-        return sorted(indices, key=lambda index: not self.verdict.flags[index].subject.newest)
+        """What no newer result of its kind has overtaken first, in input order; then the overtaken ones, the latest first."""
+
+        def rank(index: int) -> tuple[bool, float]:
+            subject = self.verdict.flags[index].subject
+            when = subject.result.effective
+            return not subject.newest, 0.0 if subject.newest or when is None else -when.timestamp()
+
+        return sorted(indices, key=rank)
+
+    def _by_test(self, indices: Sequence[int]) -> list[list[int]]:
+        """Each result that stands alone by itself; those that follow each other in one test together, in the given order."""
+        groups: dict[object, list[int]] = {}
+        for index in indices:
+            subject = self.verdict.flags[index].subject
+            series = subject.series if subject.priors or not subject.newest else None
+            groups.setdefault(series or index, []).append(index)
+        return list(groups.values())
 
     def _say(self, key: str, **params: str) -> str:
         return words.say(self.language, Said(key, params))
@@ -72,10 +89,15 @@ class _Composer:
 
     def _result(self, flag: Flag) -> str:
         """Analyte, value and unit, short enough for a summary."""
-        return f"{self._name(flag, 50)} {plain(f'{value_text(flag.subject)} {unit_text(flag.subject)}'.strip(), 40)}"
+        return f"{self._name(flag, 50)} {self._value(flag)}"
 
-    def _critical(self, index: int) -> Card:
-        flag = self.verdict.flags[index]
+    def _value(self, flag: Flag) -> str:
+        return plain(f"{value_text(flag.subject)} {unit_text(flag.subject)}".strip(), 40)
+
+    def _critical(self, indices: Sequence[int]) -> Card:
+        """One card for a critical result; the earlier critical ones of the same test stand below it. Where a newer result has
+        overtaken all of them, the summary says what it is."""
+        flag = self.verdict.flags[indices[0]]
         basis = next((basis for basis in flag.basis if basis.kind == "critical"), None)
         if basis is not None:
             summary = self._say(
@@ -83,7 +105,20 @@ class _Composer:
             )
         else:
             summary = self._say("summary-critical", result=self._result(flag))
-        return self._card(summary, self._table([index]), "critical", (index,), suggestions=self._repeat(flag))
+        shown = list(indices)
+        if (newer := self._newer(flag)) is not None:
+            summary = self._say("summary-overtaken", summary=summary, value=self._value(self.verdict.flags[newer]))
+            shown.insert(0, newer)
+        return self._card(summary, self._table(shown), "critical", tuple(shown), suggestions=self._repeat(flag))
+
+    def _newer(self, flag: Flag) -> int | None:
+        """The newest result of the same test, where it isn't this one."""
+        if flag.subject.newest:
+            return None
+        for index, other in enumerate(self.verdict.flags):
+            if other.subject.newest and other.subject.series == flag.subject.series:
+                return index
+        return None
 
     def _gathered(self, indices: Sequence[int]) -> Card:
         first = self.verdict.flags[indices[0]]
@@ -115,9 +150,11 @@ class _Composer:
         return self._card(summary, table(header, rows), "info", ())
 
     def _table(self, indices: Sequence[int], citation: str | None = None) -> str:
-        header = tuple(self._say(f"column-{name}") for name in ("result", "value", "interval", "flag", "basis"))
         shown = [self.verdict.flags[index] for index in indices[:MAX_ROWS]]
-        parts = [table(header, [self._row(flag) for flag in shown])]
+        times = len({flag.subject.result.effective for flag in shown}) > 1
+        names = ("result", "value", "interval", "flag", *(("when",) if times else ()), "basis")
+        header = tuple(self._say(f"column-{name}") for name in names)
+        parts = [table(header, [self._row(flag, times) for flag in shown])]
         if len(indices) > MAX_ROWS:
             parts.append(self._say("more", count=str(len(indices) - MAX_ROWS)))
         sources = [basis.citation for flag in shown for basis in flag.basis if basis.citation and flag.abnormal]
@@ -126,7 +163,7 @@ class _Composer:
             parts.append(f"{self._say('sources')}: " + "; ".join(escape(source, 300) for source in sources))
         return "\n\n".join(parts)
 
-    def _row(self, flag: Flag) -> tuple[str, ...]:
+    def _row(self, flag: Flag, times: bool) -> tuple[str, ...]:
         subject = flag.subject
         interval = ""
         if subject.interval is not None:
@@ -140,7 +177,9 @@ class _Composer:
         )
         word = words.flag_word(self.language, flag.code)
         shown = f"**{value}**" if flag.abnormal else value
-        return escape(self._name(flag)), shown, interval, f"{flag.code} ({word})", basis
+        when = subject.result.effective
+        at = ((when.strftime("%Y-%m-%d %H:%M") if when is not None else ""),) if times else ()
+        return escape(self._name(flag)), shown, interval, f"{flag.code} ({word})", *at, basis
 
     def _repeat(self, flag: Flag) -> tuple[Suggestion, ...]:
         """A repeat of a raised potassium on a haemolysed sample; nothing else is suggested."""

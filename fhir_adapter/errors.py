@@ -199,6 +199,7 @@ NOT_ASSESSED_CODES: dict[str, str] = {
     "implausible": "The number is beyond what a living patient can have: probably a wrong unit or an error.",
     "indeterminate": "The value is a bound or a range that reaches across a limit of its interval.",
     "unknown-answer": "The answer in words is neither in the catalog nor in the laboratory's interval.",
+    "inconclusive": "The answer says neither normal nor abnormal: pending, indeterminate, spoiled or descriptive.",
     "not-interpretable": "A descriptive result that is neither normal nor abnormal.",
 }
 """Reasons for which something that came in is not judged: code → fixed sentence (English)."""

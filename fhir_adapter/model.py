@@ -223,6 +223,13 @@ class PanelResult:
     """False where a newer result of the same analyte stands in the same panel."""
     problem: str | None = None
 
+    @property
+    def series(self) -> str | None:
+        """What makes two results the same test: the analyte, else the LOINC code, else the name."""
+        if self.analyte is not None:
+            return self.analyte.id
+        return self.result.loinc or (self.result.name.casefold() if self.result.name else None)
+
 
 @dataclass(frozen=True, slots=True)
 class Panel:

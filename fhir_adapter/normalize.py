@@ -245,18 +245,11 @@ def _implausible(analyte: Analyte | None, canonical: float | None) -> bool:
     return (low is not None and canonical < low) or (high is not None and canonical > high)
 
 
-def _key(placed: PanelResult) -> str | None:
-    """What makes two results the same test: the analyte, else the LOINC code, else the name."""
-    if placed.analyte is not None:
-        return placed.analyte.id
-    return placed.result.loinc or (placed.result.name.casefold() if placed.result.name else None)
-
-
 def _with_priors(placed: list[PanelResult]) -> tuple[PanelResult, ...]:
     """Gives each number the earlier ones of the same test, and marks what a newer one has overtaken."""
     groups: dict[str, list[int]] = {}
     for index, one in enumerate(placed):
-        if one.result.effective is not None and (key := _key(one)) is not None:
+        if one.result.effective is not None and (key := one.series) is not None:
             groups.setdefault(key, []).append(index)
     for members in groups.values():
         if len(members) < 2:

@@ -94,7 +94,7 @@ def _answer(placed: PanelResult, answer: Answer) -> tuple[Code | None, list[Basi
         return code, bases, floor, "" if code is not None else "unknown-answer"
     found, by = judged
     if found == "descriptive":
-        return None, [], False, "not-interpretable"
+        return None, [], False, "not-interpretable" if by == "analyte" else "inconclusive"
     source = placed.analyte.qualitative_source if placed.analyte is not None and by == "analyte" else None
     expected = ", ".join(placed.expected) or None
     said = Said(f"answer-{found}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from fhir_adapter.catalog.answers import classify
@@ -11,6 +12,8 @@ from fhir_adapter.model import Answer, PanelResult
 Meaning = Literal["normal", "abnormal", "descriptive"]
 By = Literal["analyte", "laboratory", "words"]
 
+_OPEN = re.compile(r"(?i)\b(?:see|refer|pending|to follow|en cours|preliminary|sample|specimen|voir)\b")
+"""Words of an answer that names no finding yet, or points elsewhere."""
 _PRESENT = frozenset(
     fold(words)
     for words in (
@@ -35,6 +38,8 @@ def judge(placed: PanelResult, answer: Answer) -> tuple[Meaning, By] | None:
         return own, "laboratory"
     if known is not None:
         return known, "analyte"
+    if general is None and analyte is not None and analyte.unlisted_abnormal and not _OPEN.search(answer.text):
+        return "abnormal", "analyte"
     return None if general is None else (general, "words")
 
 

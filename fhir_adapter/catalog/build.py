@@ -31,6 +31,7 @@ _KEYS = frozenset(
         "abnormal",
         "normal",
         "answers_source",
+        "unlisted_abnormal",
         "descriptive",
     ]
 )
@@ -95,6 +96,7 @@ class Builder:
             qualitative_source=self._source({"source": entry["answers_source"]}, entry)
             if "answers_source" in entry
             else None,
+            unlisted_abnormal=bool(entry.get("unlisted_abnormal", False)),
             descriptive=bool(entry.get("descriptive", False)),
         )
         self._check(analyte)
@@ -161,6 +163,8 @@ class Builder:
             self._fault("answers without a source")
         if analyte.abnormal_answers & analyte.normal_answers:
             self._fault("an answer is both normal and abnormal")
+        if analyte.unlisted_abnormal and analyte.qualitative_source is None:
+            self._fault("unlisted_abnormal without a source of its answers")
         if analyte.descriptive and (numbers or analyte.abnormal_answers):
             self._fault("descriptive, yet it has limits or answers")
 

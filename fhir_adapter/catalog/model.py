@@ -69,6 +69,8 @@ class Analyte:
     normal_answers: frozenset[str] = field(default_factory=frozenset)
     """Folded likewise. Where neither set decides: :func:`fhir_adapter.catalog.answers.classify`."""
     qualitative_source: str | None = None
+    unlisted_abnormal: bool = False
+    """An answer that nothing else knows is a finding: a culture or a smear names what it found."""
     descriptive: bool = False
     """Neither normal nor abnormal (specimen type, urine colour): never judged."""
 

@@ -124,3 +124,39 @@ def test_french() -> None:
     assert cards[0].summary == "Potassium 6.9 mmol/L : critique, valeur trop élevée (seuil 6.2)"
     assert "Chlor" in cards[1].summary
     assert "laboratoire" in cards[1].detail
+
+
+def _at(day: int, value: float, **more: Json) -> Json:
+    return observation(
+        f"k{day}", "2823-3", value, "mmol/L", 3.5, 5.1, effectiveDateTime=f"2024-03-{day:02d}T08:00:00Z", **more
+    )
+
+
+def test_critical_results_of_one_test_share_a_card_that_the_newest_leads() -> None:
+    (card,) = _cards(_at(1, 7.1), _at(2, 6.9), _at(3, 6.6))
+    assert card.indicator == "critical"
+    assert card.summary == "Potassium 6.6 mmol/L: critically high (limit 6.2)"
+    assert card.flags == (2, 1, 0)
+    assert card.detail.count("2024-03-0") == 3
+
+
+def test_a_critical_result_that_was_overtaken_says_what_came_after() -> None:
+    (card,) = _cards(_at(1, 7.1), _at(2, 4.2))
+    assert card.indicator == "critical"
+    assert card.summary == "Potassium 7.1 mmol/L: critically high (limit 6.2); newest since then 4.2 mmol/L"
+    assert card.flags == (1, 0)
+
+
+def test_two_critical_results_without_a_time_stay_two_cards() -> None:
+    untimed = [{name: value for name, value in _at(day, 7.0).items() if name != "effectiveDateTime"} for day in (1, 2)]
+    assert [card.indicator for card in _cards(*untimed)] == ["critical", "critical"]
+
+
+def test_what_was_overtaken_is_gathered_the_latest_first() -> None:
+    (card,) = _cards(*(_at(day, 5.5) for day in (1, 3, 2, 4)))
+    assert [line[line.index("2024-") :][:10] for line in card.detail.splitlines() if "2024-" in line] == [
+        "2024-03-04",
+        "2024-03-03",
+        "2024-03-02",
+        "2024-03-01",
+    ]

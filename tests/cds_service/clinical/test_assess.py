@@ -11,6 +11,7 @@ from cds_service.clinical.analytes import IDS, UNITS
 from cds_service.clinical.assess import assess
 from cds_service.domain import Finding, Findings
 from fhir_adapter import catalog
+from fhir_adapter.errors import BENIGN_NOT_ASSESSED
 from fhir_adapter.model import Panel
 from fhir_adapter.normalize import normalize
 from fhir_adapter.read import read
@@ -466,3 +467,39 @@ def test_the_patterns_analytes_stand_in_the_catalog_with_their_units() -> None:
     known = catalog.load().analytes
     assert {id: known[id].unit for id in UNITS if id in known} == UNITS
     assert set(known) >= IDS
+
+
+@pytest.mark.parametrize(
+    ("loinc", "text", "code"),
+    [
+        ("600-7", "Staphylococcus aureus", "A"),
+        ("600-7", "Escherichia coli, 2 of 4 bottles", "A"),
+        ("600-7", "No growth after 5 days", "N"),
+        ("600-7", "Preliminary: pending", None),
+        ("600-7", "See microbiology report", None),
+        ("24429-3", "Plasmodium falciparum seen", "A"),
+        ("630-4", "Mixed flora", None),
+    ],
+)
+def test_a_culture_names_what_it_found(loinc: str, text: str, code: str | None) -> None:
+    made = observation("c", loinc, 0, "") | {"valueString": text}
+    found = _found({name: value for name, value in made.items() if name != "valueQuantity"})[1].results[0]
+    assert found.code == code
+
+
+@pytest.mark.parametrize("text", ["Indeterminate", "Equivocal", "Pending", "Specimen hemolyzed"])
+def test_an_answer_without_a_conclusion_is_not_passed_over(text: str) -> None:
+    found = _one(code={"text": "HIV antibody"}, valueQuantity=None, valueString=text, referenceRange=None)
+    assert found.not_assessed is not None
+    assert found.not_assessed.code == "inconclusive"
+    assert found.not_assessed.code not in BENIGN_NOT_ASSESSED
+
+
+def test_a_newborns_bilirubin_is_not_called_normal_without_the_laboratorys_interval() -> None:
+    panel = normalize(
+        read(bundle(observation("b", "1975-2", 15.5, "mg/dL", effectiveDateTime="1970-05-02T08:00:00Z"))),
+        catalog.load(),
+    )
+    found = assess(panel).results[0]
+    assert found.not_assessed is not None
+    assert found.not_assessed.code == "no-interval"
