@@ -2,8 +2,9 @@
 
     python -m evaluation.agreement --source DATA/mimic-iv-demo --d-labitems DATA/mimic-iii-demo/D_LABITEMS.csv.gz
 
-The flag itself is never written into the bundles. Every row is in a denominator: what was not assessed counts against the
-strict agreement and is listed by reason.
+The flag itself is never written into the bundles; they take the whole way of a request, rules only. Two cases are told
+apart: intervals given (value against interval is arithmetic: this measures reading) and intervals withheld (the catalog's usual
+ones judge). In each, rows are classed by where MIMIC keeps the result, never by what LabCue made of it.
 """
 
 from __future__ import annotations
@@ -11,117 +12,206 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from contextlib import closing
+from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+from rich.console import Console
 
 from cds_service.config import Settings
+from cds_service.domain import Flag, Verdict
 from cds_service.pipeline import Pipeline
+from evaluation.tables import percent, table
+from evaluation.tally import Answer, Tally, together
 from fhir_adapter import catalog
-from training.mimic_iv import Options, Rendered, Truth, render
+from training.mimic_iv import Options, Rendered, SourceError, Truth, add_source, encode, limited, render
+
+COLUMN, COMMENT, NOTHING, NO_INTERVAL = "in its column", "only in the comment", "none at all", "no interval sent"
+CLASSES = (COLUMN, COMMENT, NOTHING, NO_INTERVAL)
+"""Where the result of a row that carries an interval stands; and the rows that carry no interval."""
 
 
-@dataclass(slots=True)
-class Tally:
-    """Counts of one class of rows."""
-
-    both: int = 0
-    ours: int = 0
-    theirs: int = 0
-    neither: int = 0
-    unanswered: int = 0
-    not_assessed: Counter[str] = field(default_factory=Counter)
-    disagreeing: Counter[str] = field(default_factory=Counter)
-
-    def add(self, truth: Truth, abnormal: bool | None, reason: str | None) -> None:
-        """One row; ``abnormal`` None where it was not assessed (``reason``)."""
-        if abnormal is None:
-            self.unanswered += 1
-            self.not_assessed[f"{reason} ({'flagged' if truth.abnormal else 'unflagged'} by the laboratory)"] += 1
-        elif abnormal and truth.abnormal:
-            self.both += 1
-        elif abnormal:
-            self.ours += 1
-            self.disagreeing[f"only LabCue: {truth.label}"] += 1
-        elif truth.abnormal:
-            self.theirs += 1
-            self.disagreeing[f"only the laboratory: {truth.label}"] += 1
-        else:
-            self.neither += 1
-
-    @property
-    def answered(self) -> int:
-        return self.both + self.ours + self.theirs + self.neither
-
-    def summary(self) -> dict[str, object]:
-        """Figures as fractions; None where there is nothing to measure."""
-        agreed = self.both + self.neither
-        return {
-            "rows": self.answered + self.unanswered,
-            "answered": self.answered,
-            "agreement": _share(agreed, self.answered),
-            "agreement_strict": _share(agreed, self.answered + self.unanswered),
-            "precision": _share(self.both, self.both + self.ours),
-            "recall": _share(self.both, self.both + self.theirs),
-            "not_assessed": dict(self.not_assessed.most_common()),
-            "disagreeing": dict(self.disagreeing.most_common(15)),
-        }
+def new_pipeline() -> Pipeline:
+    """The whole way of a request without a model; large bundles allowed, since a patient is one bundle here."""
+    settings = Settings(engine="none", max_bundle_bytes=64 * 1024 * 1024, max_observations=20_000)
+    return Pipeline(settings, catalog.load())
 
 
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+def class_of(truth: Truth) -> str:
+    """The class of a row, by MIMIC's columns alone."""
+    if not truth.interval:
+        return NO_INTERVAL
+    return {"comment": COMMENT, "none": NOTHING}.get(truth.shape, COLUMN)
 
 
 def compare(rendered: Iterable[Rendered], pipeline: Pipeline) -> dict[str, Tally]:
-    """Tallies by class: "interval, value" (a value and an interval were sent), "interval, no value", "no interval"."""
-    tallies = {"interval, value": Tally(), "interval, no value": Tally(), "no interval": Tally()}
+    """A tally for each of CLASSES."""
+    tallies = {name: Tally() for name in CLASSES}
     for one in rendered:
-        verdict = pipeline.evaluate(json.dumps(one.bundle).encode()).verdict
-        flags = {flag.subject.result.observation.rpartition("/")[2]: flag.abnormal for flag in verdict.flags}
-        missing = {(entry.observation or "").rpartition("/")[2]: entry.code for entry in verdict.not_assessed}
+        answers = answers_of(pipeline.evaluate(encode(one.bundle)).verdict)
         for id, truth in one.truth.items():
-            if not truth.interval:
-                kind = "no interval"
-            else:
-                kind = "interval, no value" if missing.get(id) in ("data-absent", "no-value") else "interval, value"
-            tallies[kind].add(truth, flags.get(id), missing.get(id))
+            tallies[class_of(truth)].add(truth, answers.get(id, Answer(None, "lost")))
     return tallies
 
 
+def answers_of(verdict: Verdict) -> dict[str, Answer]:
+    """What a verdict says of each Observation, by its id."""
+    said = {_id(entry.observation): Answer(None, entry.code) for entry in verdict.not_assessed}
+    for flag in verdict.flags:
+        said[_id(flag.subject.result.observation)] = Answer(flag.abnormal, kind=_kind(flag))
+    return said
+
+
+def _id(reference: str | None) -> str:
+    return (reference or "").rpartition("/")[2]
+
+
+def _kind(flag: Flag) -> str:
+    """What a flag rests on, in a few words; no value."""
+    by = {"lab": "the laboratory's interval", "usual": "a usual interval", "site": "a site's interval"}
+    zero = " of 0" if flag.subject.number == 0 else ""
+    for basis in flag.basis:
+        if basis.kind == "critical":
+            return f"{flag.code} by a critical limit"
+        if basis.kind == "interval":
+            return f"{flag.code}{zero} by {by.get(basis.interval_source or '', 'an interval')}"
+    return f"{flag.code} by {flag.basis[0].kind if flag.basis else 'nothing said'}"
+
+
+def summary(tallies: dict[str, Tally]) -> dict[str, Any]:
+    """The figures of one case: each class, all rows with an interval together, the worst tests, and what sets apart."""
+    carrying = together(tally for name, tally in tallies.items() if name != NO_INTERVAL)
+    return {
+        "result": {name: tally.figures() for name, tally in tallies.items()},
+        "all with an interval": carrying.figures(),
+        "worst_tests": carrying.worst(),
+        "disagreements": dict(carrying.classes.most_common()),
+    }
+
+
+def text_of(found: dict[str, Any]) -> str:
+    """The figures for people."""
+    parts = [
+        f"LabCue {found['labcue']}, catalog {found['catalog']}; {found['patients']} patients of {found['source']}."
+    ]
+    for case in ("intervals given", "intervals withheld"):
+        if case not in found:
+            continue
+        one = found[case]
+        parts.append(f"## {case.capitalize()}")
+        classes = {f"result {name}" if name != NO_INTERVAL else name: row for name, row in one["result"].items()}
+        if case == "intervals withheld":
+            classes.pop(NO_INTERVAL)
+        classes["all that carry an interval"] = one["all with an interval"]
+        parts.append(table([_line(name, row) for name, row in classes.items()]))
+        if one["worst_tests"]:
+            shown = ("test", "rows", "apart", "only_labcue", "only_laboratory", "not_assessed")
+            parts.append("Tests with the most rows apart (of those that carry an interval):")
+            parts.append(table([{name.replace("_", " "): row[name] for name in shown} for row in one["worst_tests"]]))
+            parts.append("What sets them apart (last: where the result stands):")
+            classed = list(one["disagreements"].items())[:20]
+            parts.append(table([{"what LabCue and the laboratory said": name, "rows": rows} for name, rows in classed]))
+    parts.append(
+        "Strict: a row that was not assessed counts as a disagreement, and as missed where the laboratory flagged it."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _line(name: str, row: dict[str, Any]) -> dict[str, object]:
+    return {
+        "rows that carry an interval": name,
+        "rows": row["rows"],
+        "flagged": percent(row["abnormal"]),
+        "not assessed": row["not_assessed"],
+        "agreement": percent(row["agreement"]),
+        "strict": percent(row["agreement_strict"]),
+        "precision": percent(row["precision"]),
+        "recall": percent(row["recall"]),
+        "strict recall": percent(row["recall_strict"]),
+    }
+
+
+def measure(
+    source: Path,
+    d_labitems: Path | None,
+    *,
+    limit: int | None = None,
+    scratch: Path | None = None,
+    withheld: bool = True,
+) -> dict[str, Any]:
+    """Both cases (or only the one with intervals given) on the same bundles.
+
+    Raises:
+        SourceError: the source can't be read.
+    """
+    pipeline = new_pipeline()
+    found: dict[str, Any] = {
+        "labcue": metadata.version("labcue"),
+        "catalog": pipeline.catalog.version,
+        "source": source.resolve().name,
+    }
+    for case, with_intervals in (("intervals given", True), ("intervals withheld", False)):
+        if not with_intervals and not withheld:
+            continue
+        subjects: set[str] = set()
+        with closing(render(source, d_labitems, Options(with_intervals=with_intervals), scratch=scratch)) as rendered:
+            found[case] = summary(compare(_counted(limited(rendered, limit), subjects, case), pipeline))
+        found["patients"] = len(subjects)
+    return found
+
+
+def _counted(rendered: Iterable[Rendered], subjects: set[str], case: str) -> Iterable[Rendered]:
+    console = Console(stderr=True)
+    with console.status(case) if console.is_terminal else closing(_Quiet()) as status:
+        for one in rendered:
+            subjects.add(one.subject)
+            status.update(f"{case}: {len(subjects)} patients")
+            yield one
+
+
+class _Quiet:
+    def update(self, text: str) -> None:
+        """Nothing is shown where nobody looks."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; exit status 1 where the agreement falls below ``--at-least``."""
+    """The command line; exit status 1 where the agreement falls below ``--at-least``, 2 where the source can't be read."""
     parser = argparse.ArgumentParser(
-        prog="python -m evaluation.agreement", description=__doc__.split("\n")[0] if __doc__ else ""
+        prog="python -m evaluation.agreement",
+        description="How often LabCue agrees with the laboratory's own flag, on MIMIC-IV.",
+        epilog="Example: python -m evaluation.agreement --source DATA/mimic-iv-demo "
+        "--d-labitems DATA/mimic-iii-demo/D_LABITEMS.csv.gz --at-least 0.995",
     )
-    parser.add_argument("--source", type=Path, required=True, help="folder that holds hosp/labevents.csv[.gz]")
-    parser.add_argument("--d-labitems", type=Path, help="MIMIC-III's D_LABITEMS, for LOINC codes")
+    add_source(parser)
+    parser.add_argument("--only-given", action="store_true", help="leave out the case of withheld intervals")
     parser.add_argument(
-        "--without-intervals", action="store_true", help="withhold the laboratory's intervals: usual ones only"
+        "--at-least",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="strict agreement to reach on results in their column, with their interval (0.995)",
     )
-    parser.add_argument("--limit", type=int, help="only the first so many bundles")
-    parser.add_argument(
-        "--at-least", type=float, default=0.0, help="agreement on results with value and interval to reach"
-    )
-    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="what to print (default: text)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here as JSON")
     given = parser.parse_args(arguments)
-    pipeline = Pipeline(Settings(engine="none", max_bundle_bytes=64 * 1024 * 1024), catalog.load())
-    options = Options(with_intervals=not given.without_intervals)
-    bundles = _limited(render(given.source, given.d_labitems, options), given.limit)
-    found = {kind: tally.summary() for kind, tally in compare(bundles, pipeline).items()}
-    text = json.dumps(found, indent=2, ensure_ascii=False)
-    print(text)
+    try:
+        found = measure(
+            given.source, given.d_labitems, limit=given.limit, scratch=given.scratch, withheld=not given.only_given
+        )
+    except SourceError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+    print(text if given.format == "json" else text_of(found), end="")
     if given.json:
-        given.json.write_text(text + "\n", encoding="utf-8")
-    reached = found["interval, value"]["agreement_strict"]
-    return 0 if isinstance(reached, float) and reached >= given.at_least else 1
-
-
-def _limited(rendered: Iterator[Rendered], limit: int | None) -> Iterator[Rendered]:
-    for number, one in enumerate(rendered):
-        if limit is not None and number >= limit:
-            return
-        yield one
+        given.json.write_text(text, encoding="utf-8")
+    reached = found["intervals given"]["result"][COLUMN]["agreement_strict"]
+    return 0 if reached is not None and reached >= given.at_least else 1
 
 
 if __name__ == "__main__":
