@@ -3,8 +3,12 @@ Observation), so only on request. The library is imported at the first use."""
 
 from __future__ import annotations
 
+import gc
 import json
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -30,24 +34,62 @@ def validate(data: bytes, resource_type: str) -> None:
     Raises:
         InvalidResource: with a FHIRPath and a fixed sentence for each fault, never a value; at most 50 of them.
     """
-    from fhir.resources.R4B import get_fhir_model_class
-    from pydantic import ValidationError
+    violations = _faults(data, resource_type)
+    if violations:  # raised here, where no error of the models is left to be its context: see uncollected
+        raise InvalidResource(violations=violations[:MAX_VIOLATIONS])
 
+
+def _faults(data: bytes, resource_type: str) -> tuple[Violation, ...]:
     try:
         document = json.loads(data, object_pairs_hook=_once, parse_float=Decimal)
     except _Twice:
-        raise InvalidResource(violations=(Violation(resource_type, "An object has the same element twice."),)) from None
+        return (Violation(resource_type, "An object has the same element twice."),)
     except (ValueError, RecursionError):
-        raise InvalidResource(violations=(Violation(resource_type, _OTHER),)) from None
-    try:
-        get_fhir_model_class(resource_type).model_validate(document)
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False, include_input=False)
-        violations = dict.fromkeys(_violation(resource_type, fault) for fault in faults)
-        raise InvalidResource(violations=tuple(violations)[:MAX_VIOLATIONS]) from None
-    except (ValueError, TypeError, AssertionError, KeyError, AttributeError, LookupError, RecursionError, ImportError):
-        # What the models raise outside pydantic's own errors (an unknown resourceType, say).
-        raise InvalidResource(violations=(Violation(resource_type, _OTHER),)) from None
+        return (Violation(resource_type, _OTHER),)
+    with uncollected():
+        from fhir.resources.R4B import get_fhir_model_class
+        from pydantic import ValidationError
+
+        try:
+            get_fhir_model_class(resource_type).model_validate(document)
+        except ValidationError as error:
+            faults = error.errors(include_url=False, include_context=False, include_input=False)
+        except (
+            ValueError,
+            TypeError,
+            AssertionError,
+            KeyError,
+            AttributeError,
+            LookupError,
+            RecursionError,
+            ImportError,
+        ):
+            # What the models raise outside pydantic's own errors (an unknown resourceType, say).
+            return (Violation(resource_type, _OTHER),)
+        else:
+            return ()
+    return tuple(dict.fromkeys(_violation(resource_type, fault) for fault in faults))
+
+
+_ALONE = threading.Lock()
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage collection while the models validate; one thread at a time.
+
+    A collection that meets the handler of a wrap validator counts the references of the model twice and frees what is
+    still in use: the process dies later, anywhere (pydantic issue 13817, open with 2.14.3). A handler lives as long as its validation
+    and as long as an error of it: let no such error leave the block.
+    """
+    with _ALONE:
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if collecting:
+                gc.enable()
 
 
 class _Twice(Exception):

@@ -17,6 +17,7 @@ from cds_service.config import Settings
 from cds_service.pipeline import Pipeline
 from cds_service.rpc.wire import to_json, to_response
 from fhir_adapter import catalog
+from fhir_adapter.strict import uncollected
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples" / "bundles").glob("*.json"))
@@ -138,7 +139,8 @@ def test_each_example_is_valid_fhir(file: Path) -> None:
     from fhir.resources.R4B import get_fhir_model_class as r4
 
     resource = json.loads(file.read_text())
-    (r5 if file.stem in R5 else r4)(resource["resourceType"]).model_validate(resource)
+    with uncollected():
+        (r5 if file.stem in R5 else r4)(resource["resourceType"]).model_validate(resource)
 
 
 def test_the_page_names_every_example() -> None:

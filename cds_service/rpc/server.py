@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -20,11 +19,15 @@ from cds_service.config import Settings
 from cds_service.feedback import FeedbackStore
 from cds_service.pipeline import Pipeline
 from cds_service.rpc.servicer import SERVICE, Evaluates, Servicer
+from cds_service.rpc.tls import server_credentials
 from cds_service.telemetry.setup import Telemetry, setup
 from fhir_adapter.errors import ConfigError, Violation
 from labcue.v1 import cds_pb2_grpc
 
 log = logging.getLogger(__name__)
+# A server that never started logs itself, at DEBUG, while it is freed (grpcio 1.85.1, AioServer.__dealloc__): whatever
+# keeps that record keeps freed memory, and the process dies at a later garbage collection.
+logging.getLogger("grpc._cython.cygrpc").setLevel(logging.INFO)
 RECEIVE_AT_LEAST = 64 * 1024 * 1024
 """Messages up to this size are taken in, so that one past the bundle limit gets our own error instead of gRPC's."""
 
@@ -64,6 +67,7 @@ async def running(
         ending.push_async_callback(asyncio.to_thread, telemetry.shutdown)
         store = FeedbackStore(settings.feedback_path)
         ending.callback(store.close)
+        credentials = _credentials(settings)
         server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", max(RECEIVE_AT_LEAST, settings.max_bundle_bytes + 65536)),
@@ -81,7 +85,7 @@ async def running(
         cds_pb2_grpc.add_LabDecisionSupportServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
         if settings.reflection:
             reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-        port = _bind(server, settings)
+        port = _bind(server, settings, credentials)
 
         async def drain_once() -> None:
             await checks.enter_graceful_shutdown()
@@ -142,30 +146,23 @@ def _warm_up(pipeline: Evaluates) -> None:
         engine.warm_up()
 
 
-def _bind(server: grpc.aio.Server, settings: Settings) -> int:
+def _credentials(settings: Settings) -> grpc.ServerCredentials | None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return server_credentials(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+
+
+def _bind(server: grpc.aio.Server, settings: Settings, credentials: grpc.ServerCredentials | None) -> int:
     host = f"[{settings.host}]" if ":" in settings.host and not settings.host.startswith("[") else settings.host
     address = f"{host}:{settings.port}"
     try:
-        if settings.tls_cert is None or settings.tls_key is None:
+        if credentials is None:
             port = int(server.add_insecure_port(address))
         else:
-            port = int(server.add_secure_port(address, _credentials(settings.tls_cert, settings.tls_key, settings)))
-    except OSError as error:
-        raise ConfigError(violations=(Violation("tls", f"{error.filename}: {error.strerror}"),)) from None
+            port = int(server.add_secure_port(address, credentials))
     except RuntimeError:
         port = 0
     if port == 0:
-        why = "the address is in use or not allowed"
-        if settings.tls_cert is not None:
-            why += ", or the certificate and its key don't hold"
-        raise ConfigError(violations=(Violation("port", f"can't listen on {address}: {why}"),))
+        why = f"can't listen on {address}: the address is in use or not allowed"
+        raise ConfigError(violations=(Violation("port", why),))
     return port
-
-
-def _credentials(cert: Path, key: Path, settings: Settings) -> grpc.ServerCredentials:
-    authority = settings.tls_client_ca.read_bytes() if settings.tls_client_ca is not None else None
-    return grpc.ssl_server_credentials(
-        [(key.read_bytes(), cert.read_bytes())],
-        root_certificates=authority,
-        require_client_auth=authority is not None,
-    )

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from fhir_adapter.errors import InvalidInput, LimitExceeded, MultiplePatients, NotJson, UnsupportedResource
 from fhir_adapter.model import Answer, Intake, Quantity, Span, Titre
@@ -183,111 +179,3 @@ def test_strict_refuses_what_fhir_refuses_and_names_no_value() -> None:
     assert caught.value.violations
     assert "Jane" not in str(caught.value) + str(caught.value.violations)
     assert read(bundle(POTASSIUM), validation="strict").results
-
-
-_json = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=8,
-)
-
-
-@settings(max_examples=400, deadline=None)
-@given(st.data())
-def test_a_bundle_spoiled_anywhere_never_crashes_or_loses_anything(data: st.DataObject) -> None:
-    whole = json.loads(bundle(POTASSIUM, SODIUM))
-    places: list[tuple[Any, Any]] = []
-
-    def visit(node: Any) -> None:
-        items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-        for key, value in items:
-            places.append((node, key))
-            visit(value)
-
-    visit(whole)
-    for _ in range(data.draw(st.integers(1, 3))):
-        node, key = data.draw(st.sampled_from(places))
-        node[key] = data.draw(_json)
-    try:
-        intake = read(json.dumps(whole).encode())
-    except InvalidInput:
-        return
-    assert len(intake.results) + len(intake.not_assessed) == intake.observations
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.binary(max_size=60), st.integers(0, 1500))
-def test_bytes_spoiled_anywhere_never_crash(junk: bytes, at: int) -> None:
-    whole = bundle(POTASSIUM, SODIUM)
-    try:
-        intake = read(whole[:at] + junk + whole[at + len(junk) :])
-    except InvalidInput:
-        return
-    assert len(intake.results) + len(intake.not_assessed) == intake.observations
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(folder.rglob("*.json"))
-
-
-def test_every_strange_file_is_read_or_refused(shared_data: Path) -> None:
-    read_or_refused = 0
-    for file in _files(shared_data / "fhir-validator-cases"):
-        try:
-            intake = read(file.read_bytes())
-        except InvalidInput:
-            read_or_refused += 1
-            continue
-        assert len(intake.results) + len(intake.not_assessed) == intake.observations, file.name
-        read_or_refused += 1
-    assert read_or_refused > 80
-
-
-def test_whole_synthetic_records_are_read(shared_data: Path) -> None:
-    file = shared_data / "synthea-r4" / "patient-1.json.gz"
-    limits = Limits(max_bytes=1 << 28, max_observations=100_000)
-    intake = read(gzip.decompress(file.read_bytes()), limits=limits)
-    assert len(intake.results) + len(intake.not_assessed) == intake.observations > 50
-
-
-def _observations(node: Any) -> list[Json]:
-    found = []
-    if isinstance(node, dict):
-        if node.get("resourceType") == "Observation":
-            found.append(node)
-        for value in node.values():
-            found += _observations(value)
-    elif isinstance(node, list):
-        for value in node:
-            found += _observations(value)
-    return found
-
-
-@pytest.mark.parametrize("folder", ["fhir-r4-examples", "us-core-examples", "au-fhir-test-data"])
-def test_the_fast_reader_agrees_with_the_strict_models_on_official_examples(folder: str, shared_data: Path) -> None:
-    from fhir.resources.R4B.observation import Observation
-    from pydantic import ValidationError
-
-    compared = 0
-    for file in _files(shared_data / folder):
-        for raw in _observations(json.loads(file.read_text(encoding="utf-8-sig"))):
-            try:
-                model = Observation.model_validate(raw)
-            except (ValidationError, ValueError):
-                continue
-            if raw.get("focus"):
-                continue
-            intake = read(json.dumps(raw).encode())
-            assert "malformed" not in _codes(intake), file.name
-            assert intake.observations == 1 + len(model.component or ()), file.name
-            for result in intake.results:
-                if result.path != "Observation" or model.valueQuantity is None:
-                    continue
-                assert isinstance(result.value, Quantity)
-                assert result.value.number == pytest.approx(float(model.valueQuantity.value)), file.name
-                assert result.value.shown_unit in (model.valueQuantity.unit, model.valueQuantity.code), file.name
-                assert result.status == model.status
-                assert len(result.ranges) == len(model.referenceRange or ()), file.name
-                compared += 1
-    if folder == "fhir-r4-examples":
-        assert compared > 15

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
 import os
 import signal
 import socket
@@ -96,14 +98,29 @@ async def test_a_port_in_use_is_said() -> None:
     assert str(port) in error.violations[0].description
 
 
+async def test_a_server_that_never_started_logs_no_freed_memory(caplog: pytest.LogCaptureFixture) -> None:
+    """grpcio logs such a server while it is freed: a handler that keeps the record keeps what is gone."""
+    caplog.set_level(logging.DEBUG)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        await _refused(port=taken.getsockname()[1])
+    gc.collect()
+    held = [record for record in caplog.records if record.name.startswith("grpc") and "__dealloc__" in record.msg]
+    names = [record.name for record in held]
+    for record in held:
+        record.args = ()  # counted, then let go of, so that a failure is a failure and no crash
+    assert names == []
+
+
 async def test_certificates_that_do_not_hold_are_said(tmp_path: Path) -> None:
     junk = tmp_path / "junk.pem"
     junk.write_text("not a certificate")
     missing = await _refused(tls_cert=tmp_path / "none.pem", tls_key=junk)
-    assert missing.violations[0].path == "tls"
+    assert missing.violations[0].path == "tls_cert"
     assert "none.pem" in missing.violations[0].description
     bad = await _refused(tls_cert=junk, tls_key=junk)
     assert "certificate" in bad.violations[0].description
+    authority = await _refused(tls_cert=junk, tls_key=junk, tls_client_ca=junk)
+    assert [fault.path for fault in authority.violations] == ["tls_cert", "tls_client_ca"]
 
 
 async def test_a_feedback_file_that_is_no_database_is_said(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cds_service.client import AsyncLabCueClient, Retry, Tls
-from fhir_adapter.errors import LabCueError
+from cds_service.rpc.tls import server_credentials
+from fhir_adapter.errors import ConfigError, LabCueError
 from tests.bundles import PANEL
 from tests.cds_service.rpc.conftest import Serve
 
@@ -80,3 +81,12 @@ async def test_mutual_tls_refuses_a_client_without_a_certificate(serve: Serve, t
         async with AsyncLabCueClient(target, tls=Tls(ca=pem["ca-cert"]), retry=ONCE) as nobody:
             with pytest.raises(LabCueError):
                 await nobody.evaluate(PANEL, timeout=3)
+
+
+def test_a_key_of_another_certificate_is_refused_before_grpc_sees_it(tmp_path: Path) -> None:
+    pem = _certificates(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        server_credentials(pem["server-cert"], pem["client-key"], pem["ca-cert"])
+    (fault,) = caught.value.violations
+    assert fault.path == "tls_cert"
+    assert "KEY_VALUES_MISMATCH" in fault.description
