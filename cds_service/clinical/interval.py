@@ -17,7 +17,7 @@ def side(value: Quantity | Span, interval: Interval) -> Side | None:
     nothing can, with one below zero (a base excess) something can. A range whose lower end touches the high limit and
     goes on ("10-40" in 0-10) is above it.
     """
-    if interval.low is None and interval.high is None:
+    if _says_nothing(interval):
         return None
     if isinstance(value, Span):
         return _span(value, interval)
@@ -26,6 +26,14 @@ def side(value: Quantity | Span, interval: Interval) -> Side | None:
     if value.comparator in ("<", "<="):
         return _below(value.number, value.comparator == "<=", interval)
     return _above(value.number, value.comparator == ">=", interval)
+
+
+def _says_nothing(interval: Interval) -> bool:
+    """No limit, or limits that leave no value inside."""
+    low, high = interval.low, interval.high
+    if low is None or high is None:
+        return low is high
+    return low > high or (low == high and not (interval.low_inclusive and interval.high_inclusive))
 
 
 def _exact(number: float, interval: Interval) -> Side | None:

@@ -73,6 +73,14 @@ def test_what_nothing_limits_is_not_called_normal() -> None:
     assert side(Quantity(float("nan")), _interval(1, 2)) is None
 
 
+@pytest.mark.parametrize(("low", "high", "inclusive"), [(5, 5, False), (6, 5, True)])
+def test_an_interval_that_holds_nothing_calls_nothing_abnormal(low: float, high: float, inclusive: bool) -> None:
+    empty = _interval(low, high, low_inclusive=inclusive)
+    for value in (Quantity(5), Quantity(9), Quantity(9, comparator=">"), Quantity(1, comparator="<"), Span(7, 9)):
+        assert side(value, empty) is None
+    assert side(Quantity(5), _interval(5, 5)) == "N"
+
+
 def test_past_a_critical_limit_means_beyond_it() -> None:
     limits = _interval(2.5, 6.2)
     assert beyond(Quantity(6.2), limits) is None
