@@ -182,21 +182,28 @@ async def test_a_draining_server_answers_each_item_by_its_own_error(serve: Serve
 
 async def test_leaving_the_loop_of_a_sync_stream_cancels_the_rest(serve: Serve, gated: Gated) -> None:
     gated.gate.set()
-    enough = threading.Event()
+    answered, left = threading.Event(), threading.Event()
 
     def leave() -> None:
         def bundles() -> object:
             yield "first", PANEL
-            enough.wait(20)
+            answered.wait(20)
+            yield "second", PANEL
+            left.wait(20)
 
         with LabCueClient(served.target) as client:
             answers = client.evaluate_stream(bundles())  # type: ignore[arg-type]
             assert next(answers)[0] == "first"
+            assert gated.begun.acquire(timeout=20)
+            gated.gate.clear()
+            answered.set()
+            assert gated.begun.acquire(timeout=20)  # the second is being judged: without it nothing is left to cancel
             answers.close()  # type: ignore[attr-defined]
 
     async with serve(gated) as served:
         await asyncio.to_thread(leave)
+        assert await asyncio.to_thread(gated.stopped.wait, 20)
         await served.ended("EvaluateStream")
-        enough.set()
+        left.set()
     (stream,) = [span for span in served.spans.get_finished_spans() if span.name.endswith("/EvaluateStream")]
     assert dict(stream.attributes or {})["rpc.status_code"] == "CANCELLED"
