@@ -66,6 +66,10 @@ class Settings(BaseSettings):
         None, ge=0, le=1, description="P(abnormal) at which the model flags; default: the model's manifest, else 0.5."
     )
 
+    site: Path | None = Field(
+        None, description="TOML file of the site's own intervals, for results that come without one."
+    )
+
     language: Literal["en", "fr"] = Field("en", description="Language of the cards where the request names none.")
     feedback_path: Path | None = Field(
         None, description="SQLite file for feedback; default: kept in memory and lost at stop."

@@ -21,6 +21,7 @@ from fhir_adapter.model import Intake, Panel
 from fhir_adapter.normalize import normalize
 from fhir_adapter.prompt import Prompt
 from fhir_adapter.read import Limits, read
+from fhir_adapter.site import Site
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +85,7 @@ class Pipeline:
     catalog: Catalog
     engine: Engine | None = None
     degraded: str | None = None
+    site: Site | None = None
 
     def evaluate(self, bundle: bytes, *, language: str | None = None, work: Work | None = None) -> Evaluation:
         """Judges one bundle.
@@ -107,7 +109,7 @@ class Pipeline:
         with clock.step("read"):
             intake = read(bundle, limits=limits, validation=self.settings.validation)
         with clock.step("normalize"):
-            panel = normalize(intake, self.catalog)
+            panel = normalize(intake, self.catalog, self.site)
         with clock.step("assess"):
             found = assess(panel)
         with clock.step("score"):

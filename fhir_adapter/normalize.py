@@ -15,15 +15,19 @@ from fhir_adapter import intervals, units
 from fhir_adapter.catalog import Analyte, Catalog
 from fhir_adapter.intervals import Bounds
 from fhir_adapter.model import Intake, Interval, Panel, PanelResult, Patient, Prior, Quantity, Result, Span
+from fhir_adapter.site import Site
 
 MAX_PRIORS = 8
 """Priors kept per result: enough for a trend, and the work stays linear."""
 DAYS_A_YEAR = 365.2425
 
 
-def normalize(intake: Intake, catalog: Catalog) -> Panel:
-    """Places each result: one PanelResult per Result, in order."""
+def normalize(intake: Intake, catalog: Catalog, site: Site | None = None) -> Panel:
+    """Places each result: one PanelResult per Result, in order. Where the laboratory sent no interval, the ``site``'s
+    own is taken, else the catalog's usual one."""
     placed = [_place(result, intake.patient, catalog) for result in intake.results]
+    if site is not None:
+        placed = [_with_site(one, site, intake.patient) for one in placed]
     return Panel(intake.patient, _with_priors(placed), intake.not_assessed, intake.observations)
 
 
@@ -78,6 +82,17 @@ def _place(result: Result, patient: Patient, catalog: Catalog) -> PanelResult:
         age_years=age,
         problem=problem,
     )
+
+
+def _with_site(one: PanelResult, site: Site, patient: Patient) -> PanelResult:
+    if not isinstance(one.result.value, Quantity | Span) or (one.interval is not None and one.interval.source == "lab"):
+        return one
+    interval = site.interval_for(one, patient.sex)
+    if interval is None:
+        return one
+    number = one.number
+    where = None if number is None else intervals.position(number, interval.low, interval.high)
+    return replace(one, interval=interval, position=where, problem=None)
 
 
 def age_years(birth: date | None, at: datetime | None) -> float | None:

@@ -52,9 +52,10 @@ def build_pipeline(settings: Settings) -> Pipeline:
     """
     from cds_service.inference.load import load_engine
     from fhir_adapter import catalog
+    from fhir_adapter.site import read_site
 
     engine, degraded = load_engine(settings)
-    return Pipeline(settings, catalog.load(), engine, degraded)
+    return Pipeline(settings, catalog.load(), engine, degraded, read_site(settings.site) if settings.site else None)
 
 
 @asynccontextmanager

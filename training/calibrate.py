@@ -1,0 +1,82 @@
+"""Temperature and threshold, fitted on the validation split after training, never on what is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from training.examples import Example
+
+WITHHELD = ("site", "usual")
+ENOUGH = 100
+"""Abnormal results that a group needs before its recall counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """``temperature`` divides the logits; at ``threshold`` and above P(abnormal) flags. ``groups``: for each source and case of
+    withheld intervals precision and recall at that threshold."""
+
+    temperature: float
+    threshold: float
+    groups: Mapping[str, Mapping[str, float]]
+
+
+def fit_temperature(logits: Any, labels: Any) -> float:
+    """The temperature from 0.3 to 5 with the least log loss. ``logits`` [n, 7] and ``labels`` [n] are tensors."""
+    import torch
+
+    best, least = 1.0, float("inf")
+    for step in range(57):
+        temperature = 0.3 * (5 / 0.3) ** (step / 56)
+        loss = float(torch.nn.functional.cross_entropy(logits / temperature, labels))
+        if loss < least:
+            best, least = temperature, loss
+    return round(best, 3)
+
+
+def fit_threshold(groups: Mapping[str, tuple[Sequence[float], Sequence[bool]]], recall: float, highest: float) -> float:
+    """The highest threshold up to ``highest`` (steps of 0.01) at which every group of P(abnormal) and truth keeps ``recall``; 0.05 where
+    none does. Groups with fewer than ENOUGH abnormal results don't count."""
+    import numpy as np
+
+    counted = [
+        np.array([p for p, true in zip(*group, strict=True) if true])
+        for group in groups.values()
+        if sum(group[1]) >= ENOUGH
+    ]
+    for step in range(round(highest * 100), 5, -1):
+        if all(float((found >= step / 100).mean()) >= recall for found in counted):
+            return step / 100
+    return 0.05
+
+
+def calibrate(examples: Sequence[Example], logits: Any, labels: Any, *, recall: float, highest: float) -> Fitted:
+    """Fits both on slots in the order of ``examples``."""
+    import torch
+
+    temperature = fit_temperature(logits, labels)
+    abnormal = 1 - torch.softmax(logits.double() / temperature, dim=-1)[:, 0]
+    truth = labels != 0
+    names = [(f"{one.source} {one.case}", one.case in WITHHELD) for one in examples for _ in one.slots]
+    groups: dict[str, tuple[list[float], list[bool]]] = {}
+    for (name, withheld), p, true in zip(names, abnormal.tolist(), truth.tolist(), strict=True):
+        if withheld:
+            ps, trues = groups.setdefault(name, ([], []))
+            ps.append(p)
+            trues.append(true)
+    threshold = fit_threshold(groups, recall, highest)
+    return Fitted(temperature, threshold, {name: figures(*group, threshold) for name, group in sorted(groups.items())})
+
+
+def figures(ps: Sequence[float], trues: Sequence[bool], threshold: float) -> dict[str, float]:
+    """Precision, recall and prevalence at a threshold, four decimals."""
+    flagged = [p >= threshold for p in ps]
+    right = sum(f and t for f, t in zip(flagged, trues, strict=True))
+    return {
+        "results": len(ps),
+        "abnormal": round(sum(trues) / max(1, len(trues)), 4),
+        "precision": round(right / max(1, sum(flagged)), 4),
+        "recall": round(right / max(1, sum(trues)), 4),
+    }

@@ -1,0 +1,96 @@
+"""Examples as tokens: which token ends each slot, and a batch of panels padded on the right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cds_service.inference.slots import slot_tokens
+from fhir_adapter.prompt import LABELS, Prompt, Slot
+from training.examples import Example
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_LABEL = {label: index for index, label in enumerate(LABELS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One prompt as tokens: ids, the positions of its slots' last tokens, and the label's index in LABELS at each."""
+
+    ids: list[int]
+    at: list[int]
+    labels: list[int]
+
+
+def encode(examples: Iterable[Example], tokenizer: Tokenizer, longest: int) -> tuple[list[Row], int]:
+    """Rows, and how many examples were left out because they are longer than ``longest`` tokens."""
+    rows: list[Row] = []
+    left = 0
+    for example in examples:
+        slots = tuple(Slot(index, slot.end) for index, slot in enumerate(example.slots))
+        encoding = tokenizer.encode(example.prompt)
+        if len(encoding.ids) > longest:
+            left += 1
+            continue
+        at = slot_tokens(Prompt(example.prompt, slots, example.version), encoding.offsets)
+        rows.append(Row(encoding.ids, at, [_LABEL[slot.label] for slot in example.slots]))
+    return rows, left
+
+
+class Rows:
+    """A map-style dataset for the Trainer; each item also says its length, so that panels of one length share a batch."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        row = self._rows[index]
+        return {"input_ids": row.ids, "at": row.at, "labels": row.labels}
+
+
+def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Tensors of a batch: ``input_ids`` and ``attention_mask`` [rows, width], ``which`` and ``where`` [slots] (the row and the
+    position of each slot's last token), ``labels`` [slots]."""
+    import torch
+
+    width = max(len(item["input_ids"]) for item in items)
+    ids = torch.zeros(len(items), width, dtype=torch.long)
+    mask = torch.zeros(len(items), width, dtype=torch.long)
+    for number, item in enumerate(items):
+        ids[number, : len(item["input_ids"])] = torch.tensor(item["input_ids"])
+        mask[number, : len(item["input_ids"])] = 1
+    return {
+        "input_ids": ids,
+        "attention_mask": mask,
+        "which": torch.tensor([number for number, item in enumerate(items) for _ in item["at"]]),
+        "where": torch.tensor([at for item in items for at in item["at"]]),
+        "labels": torch.tensor([label for item in items for label in item["labels"]]),
+    }
+
+
+def slot_logits(model: Any, batch: dict[str, Any], label_ids: Sequence[int]) -> Any:
+    """Logits over LABELS [slots, 7] in fp32, as serving reads them.
+
+    A plain model, or one with LoRA, gives its hidden states and only the slots' reach the head. A wrapped one (several GPUs)
+    must be called as a whole, so that its gradients are gathered: there the head runs at every position that is a slot in some row.
+    """
+    import torch
+
+    core = model.get_base_model() if hasattr(model, "get_base_model") else model
+    which, where = batch["which"], batch["where"]
+    inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"], "use_cache": False}
+    columns = torch.as_tensor(list(label_ids), device=batch["input_ids"].device)
+    if hasattr(core, "lm_head") and hasattr(core, "model"):
+        hidden = core.model(**inputs).last_hidden_state[which, where]
+        head = core.lm_head
+        if type(head) is torch.nn.Linear:
+            return torch.nn.functional.linear(hidden, head.weight[columns]).float()
+        return head(hidden)[:, columns].float()
+    positions, back = torch.unique(where, return_inverse=True)
+    return model(**inputs, logits_to_keep=positions).logits[which, back][:, columns].float()
