@@ -6,7 +6,7 @@ STAMP := $(VENV)/.setup
 SHELL := /bin/bash
 export HF_HUB_OFFLINE := 1
 
-.PHONY: help setup demo test test-slow lint format bench stubs clean
+.PHONY: help setup demo test test-slow lint format bench stubs embedded-model clean
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make test-slow  the tests marked slow"
 	@echo "make lint       ruff, mypy --strict, import contracts"
 	@echo "make bench      measures speed and memory, writes bench/report.md"
+	@echo "make embedded-model  trains the small Mistral again (DATA=folder of MIMIC and NHANES; about an hour on 2 cores)"
 	@echo "make stubs      a wheel of the gRPC stubs alone, for integrators (dist/)"
 
 setup: $(STAMP)
@@ -52,6 +53,10 @@ bench: setup
 stubs: setup
 	$(BIN)/python hatch_build.py
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist ./protos
+
+DATA ?= ../shared/data
+embedded-model: setup
+	$(BIN)/python -m training.embedded --data $(DATA)
 
 clean:
 	rm -rf $(VENV) labcue build dist bench .pytest_cache .mypy_cache .ruff_cache

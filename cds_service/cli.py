@@ -342,6 +342,31 @@ def _pipeline(settings: Any) -> Any:
         refuse(error)
 
 
+_ELSEWHERE = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.command(short_help="Train a model; see labcue train --help.", context_settings=_ELSEWHERE, add_help_option=False)
+def train(context: typer.Context) -> None:
+    """Fine-tune a Mistral on a dataset, or train a small one."""
+    _entry_point("train", context.args)
+
+
+@app.command(
+    short_help="Measure the flags; see labcue evaluate --help.", context_settings=_ELSEWHERE, add_help_option=False
+)
+def evaluate(context: typer.Context) -> None:
+    """Measure the flags that are served against the laboratory's own."""
+    _entry_point("evaluate", context.args)
+
+
+def _entry_point(name: str, arguments: list[str]) -> None:
+    """Hands over to a package that the service itself never imports (the entry points "labcue.commands")."""
+    from importlib.metadata import entry_points
+
+    (found,) = entry_points(group="labcue.commands", name=name)
+    raise typer.Exit(found.load()(arguments))
+
+
 def main() -> None:
     """Entry point. A fault of ours is told by type and place: its text might repeat what a bundle holds."""
     for stream in (sys.stdout, sys.stderr):

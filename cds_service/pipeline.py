@@ -98,9 +98,7 @@ class Pipeline:
 
     def trace(self, bundle: bytes, *, language: str | None = None, work: Work | None = None) -> Trace:
         """As :meth:`evaluate`, keeping what lies between."""
-        work = work or Work()
-        said = choose_language(language, self.settings.language)
-        clock = _Clock(work)
+        clock = _Clock(work or Work())
         limits = Limits(
             max_bytes=self.settings.max_bundle_bytes,
             max_observations=self.settings.max_observations,
@@ -108,6 +106,14 @@ class Pipeline:
         )
         with clock.step("read"):
             intake = read(bundle, limits=limits, validation=self.settings.validation)
+        return self._judge(intake, clock, language)
+
+    def trace_intake(self, intake: Intake, *, language: str | None = None) -> Trace:
+        """As :meth:`trace` for what was read already: evaluation judges the same results with parts withheld."""
+        return self._judge(intake, _Clock(Work()), language)
+
+    def _judge(self, intake: Intake, clock: _Clock, language: str | None) -> Trace:
+        said = choose_language(language, self.settings.language)
         with clock.step("normalize"):
             panel = normalize(intake, self.catalog, self.site)
         with clock.step("assess"):

@@ -29,7 +29,7 @@ from cds_service.inference.slots import label_ids
 from cds_service.inference.weights import load_tokenizer
 from fhir_adapter import catalog as catalogs
 from fhir_adapter.errors import LabCueError
-from fhir_adapter.prompt import PROMPT_VERSION
+from fhir_adapter.prompt import LABELS, PROMPT_VERSION
 from training import build
 from training.calibrate import Fitted, calibrate
 from training.config import Config, NewModel, load
@@ -68,7 +68,8 @@ def run(config: Config, *, quiet: bool = False) -> dict[str, Any]:
     validation = _examples(config, "validation")
     transformers.set_seed(config.seed)
     tokenizer, model = _model(config, train)
-    labels = label_ids(tokenizer, None if config.new is None else LABEL_TOKENS)
+    label_tokens = _label_tokens(config, tokenizer)
+    labels = label_ids(tokenizer, label_tokens)
     longest = min(LONGEST, int(model.config.max_position_embeddings))
     rows, left = encode(train, tokenizer, longest)
     if not rows:
@@ -89,7 +90,31 @@ def run(config: Config, *, quiet: bool = False) -> dict[str, Any]:
     history = [entry for entry in trainer.state.log_history if "eval_loss" in entry]
     logits, truth, kept = predict(trainer.model, tokenizer, labels, validation, longest)
     fitted = calibrate(kept, logits, truth, recall=config.calibrate.recall, highest=config.calibrate.highest)
-    return save(config, trainer.model, tokenizer, fitted, dataset, history, seconds=time.time() - began)
+    return save(config, trainer.model, tokenizer, label_tokens, fitted, dataset, history, seconds=time.time() - began)
+
+
+def _label_tokens(config: Config, tokenizer: Tokenizer) -> dict[str, str]:
+    """The vocabulary entry for each label; empty where each label is one token as it is written.
+
+    A vocabulary that lacks one (" HH", say) lends its entries for control bytes, which no prompt holds.
+    """
+    if config.new is not None:
+        return LABEL_TOKENS
+    beside = Path(config.base or "") / "labcue.json"
+    if beside.is_file():
+        known: dict[str, str] = json.loads(beside.read_text(encoding="utf-8")).get("label_tokens", {})
+        if known:
+            return known
+    try:
+        label_ids(tokenizer)
+    except LabCueError:
+        lent = {label: f"<0x{number:02X}>" for number, label in enumerate(LABELS, start=1)}
+        if any(tokenizer.token_to_id(token) is None for token in lent.values()):
+            raise DataError(
+                f"base {config.base}: its vocabulary has neither the labels nor byte entries; name its label_tokens in labcue.json beside it"
+            ) from None
+        return lent
+    return {}
 
 
 def _examples(config: Config, split: str) -> list[Example]:
@@ -213,6 +238,8 @@ def _trainer(config: Config, model: Any, labels: Sequence[int], rows: Any, shown
             return loss, None, None
 
     given = config.optimiser.model_dump()
+    if not given["gradient_checkpointing"]:
+        del given["gradient_checkpointing"]  # saying it at all warns from transformers 5.20 on
     cuda = torch.cuda.is_available()
     arguments = transformers.TrainingArguments(
         output_dir=str(config.output_dir),
@@ -280,6 +307,7 @@ def save(
     config: Config,
     model: Any,
     tokenizer: Tokenizer,
+    label_tokens: dict[str, str],
     fitted: Fitted,
     dataset: dict[str, Any],
     history: Sequence[dict[str, Any]],
@@ -305,7 +333,7 @@ def save(
             "threshold": fitted.threshold,
             "temperature": fitted.temperature,
             "base": config.base if config.lora is not None else None,
-            "label_tokens": LABEL_TOKENS if config.new is not None else {},
+            "label_tokens": label_tokens,
             "files": files,
         }
         training = {
@@ -391,6 +419,9 @@ def parameters(config: Config) -> tuple[int, int]:
             base = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else MISTRAL_7B
         except (OSError, ValueError):
             raise DataError(f"{file}: is not JSON") from None
+        missing = [name for name in MISTRAL_7B if not isinstance(base, dict) or not isinstance(base.get(name), int)]
+        if missing:
+            raise DataError(f"{file}: is no Mistral's configuration, it lacks {', '.join(missing)}")
         hidden, inner, layers, vocabulary = (
             base[name] for name in ("hidden_size", "intermediate_size", "num_hidden_layers", "vocab_size")
         )

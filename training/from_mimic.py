@@ -81,10 +81,16 @@ def examples(
                 if case == "usual" and judged.split == "train" and chance.random() >= USUAL_SHARE:
                     continue
                 shown = without_history(piece) if chance.random() < 0.5 else piece
-                told = {at: _told(judged.truth[index]) for at, index in enumerate(indices) if index in judged.truth}
+                told = {}
+                for at, index in enumerate(indices):
+                    if index in judged.truth and (label := _told(judged.truth[index])) is not None:
+                        told[at] = label
                 for example in make(shown, told, source=SOURCE, group=judged.group, case=case, shuffle=chance):
                     yield judged.split, example
 
 
-def _told(truth: Truth) -> Told:
+def _told(truth: Truth) -> Told | None:
+    """The flag; nothing where it is silent on a number without an interval: this laboratory's flag rests on intervals."""
+    if truth.numeric and not truth.interval and not truth.abnormal:
+        return None
     return truth.code, "flag"

@@ -420,11 +420,6 @@ ABNORMAL_ANSWERS = (
     "Weakly positive",
     "Heavy growth",
     "NUMEROUS",
-    "Small",
-    "SM",
     "abn",
-    "FEW",
-    "OCC",
-    "RARE",
 )
 """Answers in words, with the ways in which they are written and miswritten."""

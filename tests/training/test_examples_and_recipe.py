@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
 
-from cds_service.inference.mistral import load_mistral
+from cds_service.inference.mistral import MistralEngine, load_mistral
 from fhir_adapter import catalog
 from fhir_adapter.prompt import LABELS, Prompt, Slot
 from training import build, from_bundles, simulate
@@ -140,3 +141,95 @@ def test_mistakes_of_a_config_are_all_named(tmp_path: Path, capsys: pytest.Captu
     assert main(["--config", str(_config(tmp_path, tmp_path / "none"))]) == 2
     assert "dataset.json" in capsys.readouterr().err
     assert main(["--config", str(tmp_path / "none.yaml")]) == 2
+
+
+@pytest.fixture(scope="module")
+def tiny(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained tiny Mistral, as a base for adapters."""
+    folder = tmp_path_factory.mktemp("tiny")
+    run(load(_config(folder, dataset)), quiet=True)
+    return folder / "run" / "final"
+
+
+def _scores(engine: MistralEngine, dataset: Path) -> list[tuple[float, ...]]:
+    (example, *_) = read(dataset / "test.ndjson.gz")
+    slots = tuple(Slot(number, slot.end) for number, slot in enumerate(example.slots))
+    (scores,) = engine.score([Prompt(example.prompt, slots, example.version)])
+    return [score.probabilities for score in scores]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+def test_an_adapter_is_trained_saved_loaded_and_merged_alike(dataset: Path, tiny: Path, tmp_path: Path) -> None:
+    import peft
+    import torch
+    import transformers
+
+    optimiser = {"learning_rate": 0.02, "gradient_accumulation_steps": 2, "max_steps": 4, "warmup_steps": 1}
+    file = _config(tmp_path, dataset, new=None, base=str(tiny), lora={"r": 4}, optimiser=optimiser)
+    trained = run(load(file), quiet=True)
+    assert 0 < trained["trained_parameters"] < trained["parameters"] / 3
+    final = tmp_path / "run" / "final"
+    base, adapted = load_mistral(tiny), load_mistral(tiny, final)
+    assert adapted.info.adapter == "tiny"
+    assert _scores(base, dataset) != _scores(adapted, dataset)
+    merged = peft.PeftModel.from_pretrained(
+        transformers.MistralForCausalLM.from_pretrained(str(tiny)), str(final)
+    ).merge_and_unload()
+    merged.save_pretrained(str(tmp_path / "merged"))
+    manifest = json.loads((tiny / "labcue.json").read_text()) | {"files": {}}
+    manifest["temperature"] = json.loads((final / "labcue.json").read_text())["temperature"]
+    (tmp_path / "merged" / "labcue.json").write_text(json.dumps(manifest))
+    (tmp_path / "merged" / "tokenizer.json").write_bytes((tiny / "tokenizer.json").read_bytes())
+    whole = _scores(load_mistral(tmp_path / "merged"), dataset)
+    torch.testing.assert_close(torch.tensor(whole), torch.tensor(_scores(adapted, dataset)), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(dataset: Path, tiny: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    config = load(_config(tmp_path, dataset))
+    run(config, quiet=True)
+    whole = load_file(str(tmp_path / "run" / "final" / "model.safetensors"))
+    # As after a kill: no final folder, and a later checkpoint that was cut off while it was written.
+    shutil.rmtree(tmp_path / "run" / "final")
+    shutil.rmtree(tmp_path / "run" / "checkpoint-6")
+    (tmp_path / "run" / "checkpoint-5").mkdir()
+    run(config, quiet=True)
+    resumed = load_file(str(tmp_path / "run" / "final" / "model.safetensors"))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    # The same seed gives the same model.
+    first = load_file(str(tiny / "model.safetensors"))
+    assert all(torch.equal(whole[name], first[name]) for name in whole)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+def test_a_loss_that_is_no_number_ends_training_with_its_step(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    optimiser = {"learning_rate": 1e38, "max_steps": 6, "warmup_steps": 0, "max_grad_norm": 1e30}
+    file = _config(tmp_path, dataset, optimiser=optimiser)
+    assert main(["--config", str(file)]) == 3
+    assert "the loss is no number at step" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "final").exists()
+
+
+def test_what_cannot_be_a_base_is_named(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    file = _config(tmp_path, dataset, new=None, base=str(tmp_path))
+    assert main(["--config", str(file)]) == 2
+    assert "config.json: is no Mistral's configuration, it lacks hidden_size" in capsys.readouterr().err
+
+
+def test_seven_billion_parameters_are_planned_and_refused_where_they_cannot_fit(
+    dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {"new": None, "base": "mistralai/Mistral-7B-v0.1", "optimiser": {}}
+    lora = plan(load(_config(tmp_path, dataset, lora={}, **given)))
+    assert lora["parameters"] == pytest.approx(7.24e9 + 42e6, rel=0.002)
+    assert lora["trained_parameters"] == 41_943_040
+    quantized = plan(load(_config(tmp_path, dataset, lora={}, quantization="4bit", **given)))
+    assert quantized["memory_gib"] < 16 / 2 < lora["memory_gib"] < 24
+    assert main(["--config", str(_config(tmp_path, dataset, **given)), "--dry-run"]) == 2
+    assert "GiB" in capsys.readouterr().err
