@@ -57,7 +57,7 @@ class Settings(BaseSettings):
 
     engine: Literal["auto", "none", "mistral", "fake"] = Field(
         "auto",
-        description="auto: the Mistral at model_path, else rules and `degraded: model not loaded`; none: rules only, by choice; fake: for tests.",
+        description="auto: the Mistral at model_path, else the embedded one; none: rules only, by choice; fake: for tests.",
     )
     model_path: Path | None = Field(None, description="Folder of a MistralForCausalLM with its tokenizer and manifest.")
     adapter_path: Path | None = Field(None, description="Folder of a LoRA adapter (peft) for that model.")

@@ -9,6 +9,7 @@ from typing import Any
 from training.examples import Example
 
 WITHHELD = ("site", "usual")
+JUDGED = ("flag", "interpretation", "feedback")
 ENOUGH = 100
 """Abnormal results that a group needs before its recall counts."""
 
@@ -53,20 +54,30 @@ def fit_threshold(groups: Mapping[str, tuple[Sequence[float], Sequence[bool]]], 
 
 
 def calibrate(examples: Sequence[Example], logits: Any, labels: Any, *, recall: float, highest: float) -> Fitted:
-    """Fits both on slots in the order of ``examples``."""
+    """Fits both on slots in the order of ``examples``.
+
+    Where somebody's own judgement is among the labels (a laboratory's flag or interpretation, a clinician's feedback), the threshold is
+    fitted on those alone: an invented laboratory's limits are as far off as the simulator was told, and no threshold makes up for that.
+    """
     import torch
 
     temperature = fit_temperature(logits, labels)
     abnormal = 1 - torch.softmax(logits.double() / temperature, dim=-1)[:, 0]
     truth = labels != 0
-    names = [(f"{one.source} {one.case}", one.case in WITHHELD) for one in examples for _ in one.slots]
+    slots = [(one, slot) for one in examples for slot in one.slots]
     groups: dict[str, tuple[list[float], list[bool]]] = {}
-    for (name, withheld), p, true in zip(names, abnormal.tolist(), truth.tolist(), strict=True):
-        if withheld:
-            ps, trues = groups.setdefault(name, ([], []))
-            ps.append(p)
-            trues.append(true)
-    threshold = fit_threshold(groups, recall, highest)
+    judged: set[str] = set()
+    for (one, slot), p, true in zip(slots, abnormal.tolist(), truth.tolist(), strict=True):
+        if one.case not in WITHHELD:
+            continue
+        name = f"{one.source}, {one.case}, {'numbers' if slot.numeric else 'words'}"
+        if slot.origin in JUDGED:
+            judged.add(name)
+        ps, trues = groups.setdefault(name, ([], []))
+        ps.append(p)
+        trues.append(true)
+    real = {name: group for name, group in groups.items() if name in judged and sum(group[1]) >= ENOUGH}
+    threshold = fit_threshold(real or groups, recall, highest)
     return Fitted(temperature, threshold, {name: figures(*group, threshold) for name, group in sorted(groups.items())})
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cds_service.inference.slots import label_ids
-from cds_service.inference.weights import load_tokenizer
+from cds_service.inference.weights import load_model, load_tokenizer
 from fhir_adapter import catalog as catalogs
 from fhir_adapter.errors import LabCueError
 from fhir_adapter.prompt import LABELS, PROMPT_VERSION
@@ -91,6 +91,35 @@ def run(config: Config, *, quiet: bool = False) -> dict[str, Any]:
     logits, truth, kept = predict(trainer.model, tokenizer, labels, validation, longest)
     fitted = calibrate(kept, logits, truth, recall=config.calibrate.recall, highest=config.calibrate.highest)
     return save(config, trainer.model, tokenizer, label_tokens, fitted, dataset, history, seconds=time.time() - began)
+
+
+def recalibrate(config: Config) -> dict[str, Any]:
+    """Fits temperature and threshold again for ``output_dir/final``, on the validation split as it is now: a monthly adjustment without
+    a training run.
+
+    Raises:
+        DataError: there is no trained model, or the dataset doesn't hold.
+    """
+    final = config.output_dir / FINAL
+    if not (final / "labcue.json").is_file() or config.lora is not None:
+        raise DataError(f"{final}: holds no whole model to calibrate; train one first")
+    build.load_manifest(config.data)
+    try:
+        tokenizer, model = load_tokenizer(final), load_model(final, "cpu")
+        serving = json.loads((final / "labcue.json").read_text(encoding="utf-8"))
+        labels = label_ids(tokenizer, serving["label_tokens"] or None)
+    except LabCueError as error:
+        raise DataError(str(error)) from None
+    longest = min(LONGEST, int(model.config.max_position_embeddings))
+    logits, truth, kept = predict(model, tokenizer, labels, _examples(config, "validation"), longest)
+    fitted = calibrate(kept, logits, truth, recall=config.calibrate.recall, highest=config.calibrate.highest)
+    training = json.loads((final / "training.json").read_text(encoding="utf-8")) | {"calibration": asdict(fitted)}
+    serving |= {"threshold": fitted.threshold, "temperature": fitted.temperature}
+    for name, data in (("labcue.json", serving), ("training.json", training)):
+        unfinished = final / f"{name}.unfinished"
+        unfinished.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+        os.replace(unfinished, final / name)
+    return dict(training)
 
 
 def _label_tokens(config: Config, tokenizer: Tokenizer) -> dict[str, str]:
@@ -479,9 +508,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--config", type=Path, required=True, help="a YAML file, see training/configs")
     parser.add_argument("--dry-run", action="store_true", help="print parameters, steps and memory, and end")
+    parser.add_argument("--recalibrate", action="store_true", help="only fit threshold and temperature again")
     given = parser.parse_args(arguments)
     try:
         config = load(given.config)
+        if given.recalibrate:
+            return _told(config, recalibrate(config))
         planned = plan(config)
         for name, value in planned.items():
             print(f"{name.replace('_', ' ')}: {value:,}", file=sys.stderr)
@@ -500,6 +532,10 @@ def main(arguments: list[str] | None = None) -> int:
     except TrainingFailed as error:
         print(f"error: {error}", file=sys.stderr)
         return 3
+    return _told(config, training)
+
+
+def _told(config: Config, training: dict[str, Any]) -> int:
     calibration = training["calibration"]
     print(f"trained in {training['seconds']} s → {config.output_dir / FINAL}", file=sys.stderr)
     print(f"temperature {calibration['temperature']}, threshold {calibration['threshold']}", file=sys.stderr)

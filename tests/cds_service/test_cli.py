@@ -27,7 +27,11 @@ UNKNOWN = bundle(observation("x", "2160-0", 90, ""))
 
 def _run(*arguments: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("LABCUE_")}
-    return subprocess.run([*LABCUE, *arguments], input=stdin, capture_output=True, env=clean | env, timeout=120)
+    # Rules alone unless a test says otherwise: loading a model takes seconds a process.
+    engine = {"LABCUE_ENGINE": "none"}
+    return subprocess.run(
+        [*LABCUE, *arguments], input=stdin, capture_output=True, env=engine | clean | env, timeout=120
+    )
 
 
 def test_help_and_version_import_nothing_heavy() -> None:
@@ -129,16 +133,19 @@ def test_settings_that_do_not_hold_are_all_named() -> None:
     assert _run("check", "-", "--set", "nonsense=1", stdin=NORMAL).returncode == 78
 
 
-def test_serve_answers_and_drains_on_sigterm() -> None:
+def test_serve_answers_by_the_embedded_model_and_drains_on_sigterm() -> None:
     process = subprocess.Popen(
         [*LABCUE, "serve", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        assert "degraded: model not loaded" in line
+        assert "degraded" not in line
         with LabCueClient(line.split()[3]) as client:
-            assert client.evaluate(PANEL).cards
+            answer = client.evaluate(PANEL)
+            assert answer.cards
+            assert answer.extension.evaluation.model.name == "labcue-embedded"
+            assert not answer.extension.evaluation.degraded
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
     finally:

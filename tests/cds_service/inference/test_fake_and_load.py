@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cds_service.config import Settings
+from cds_service.inference import load
 from cds_service.inference.fake import FakeEngine
 from cds_service.inference.load import load_engine
 from cds_service.inference.mistral import MistralEngine
@@ -71,7 +72,6 @@ def test_the_fake_names_itself_and_fails_on_wish() -> None:
 
 def test_which_engine_for_which_setting(tiny_folder: Path, tiny_adapter: Path) -> None:
     assert load_engine(Settings(engine="none", model_path=tiny_folder)) == (None, None)
-    assert load_engine(Settings(engine="auto")) == (None, "model not loaded")
     fake, reason = load_engine(Settings(engine="fake"))
     assert isinstance(fake, FakeEngine)
     assert reason is None
@@ -82,6 +82,11 @@ def test_which_engine_for_which_setting(tiny_folder: Path, tiny_adapter: Path) -
     adapted, _ = load_engine(Settings(model_path=tiny_folder, adapter_path=tiny_adapter, device="cpu"))
     assert adapted is not None
     assert adapted.info.adapter == "tiny-lora"
+
+
+def test_a_package_without_its_model_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "EMBEDDED", tmp_path)
+    assert load_engine(Settings(engine="auto")) == (None, "model not loaded")
 
 
 @pytest.mark.parametrize("wanted", ["auto", "mistral"])
@@ -100,7 +105,7 @@ def test_torch_stays_out_until_a_model_is_wanted() -> None:
 import sys
 from cds_service.config import Settings
 from cds_service.inference import engine, fake, load, manifest, mistral, panel, slots, weights
-load.load_engine(Settings(engine="auto"))
+load.load_engine(Settings(engine="none"))
 load.load_engine(Settings(engine="fake"))
 heavy = {"torch", "transformers", "peft", "tokenizers", "safetensors"} & set(sys.modules)
 assert not heavy, heavy
