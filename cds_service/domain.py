@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from fhir_adapter.model import Interval, IntervalSource, NotAssessed, PanelResult
+from fhir_adapter.model import Interval, IntervalSource, NotAssessed, PanelResult, Quantity, Span
 
 Code = Literal["N", "L", "H", "LL", "HH", "A", "AA"]
 """HL7 v3 ObservationInterpretation."""
@@ -28,6 +28,31 @@ BasisKind = Literal[
     "preliminary",
     "model",
 ]
+
+
+Ground = Literal["lab", "site", "usual", "none", "words"]
+"""What a model's judgement of a result leans on: a number with the laboratory's own interval, the site's, a usual one or none; or
+an answer in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """P(abnormal) at and above which the model flags. A usual interval tells less than a site's own, so each ground may have its own
+    threshold; ``default`` serves the others."""
+
+    default: float = 0.5
+    by_ground: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, placed: PanelResult) -> float:
+        """The threshold for one result."""
+        return self.by_ground.get(ground_of(placed), self.default)
+
+
+def ground_of(placed: PanelResult) -> Ground:
+    """What the model leans on for this result."""
+    if not isinstance(placed.result.value, Quantity | Span):
+        return "words"
+    return "none" if placed.interval is None else placed.interval.source
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Protocol
 from cds_service import cards, policy
 from cds_service.clinical.assess import assess
 from cds_service.config import Settings
-from cds_service.domain import Card, Verdict
+from cds_service.domain import Card, Thresholds, Verdict
 from cds_service.inference.engine import Engine, SlotScores
 from cds_service.inference.panel import prompts_for, score_prompts
 from fhir_adapter.catalog import Catalog
@@ -126,7 +126,7 @@ class Pipeline:
                 panel,
                 found,
                 scores,
-                threshold=self._threshold(),
+                thresholds=self.thresholds,
                 model=self.engine.info if self.engine is not None and scores is not None else None,
                 degraded=degraded,
             )
@@ -143,10 +143,12 @@ class Pipeline:
         shown = None if prompts is None else "\n".join(prompt.text for prompt in prompts)
         return Trace(intake, panel, shown, scores, evaluation)
 
-    def _threshold(self) -> float:
+    @property
+    def thresholds(self) -> Thresholds:
+        """The setting's one threshold for everything, else the model's."""
         if self.settings.threshold is not None:
-            return self.settings.threshold
-        return self.engine.threshold if self.engine is not None else 0.5
+            return Thresholds(self.settings.threshold)
+        return self.engine.thresholds if self.engine is not None else Thresholds()
 
     def _score(self, prompts: list[Prompt] | None) -> tuple[tuple[SlotScores, ...] | None, str | None]:
         """The model's scores, or why there are none: a model that fails degrades the answer, it never ends it."""

@@ -2,7 +2,7 @@
 
 - Outside the laboratory's own interval, past a critical limit, or called abnormal by the laboratory: flagged, whatever the
   model says (the safety floor).
-- Where only a usual interval speaks, the calibrated model decides at its threshold; without a model, the rule does.
+- Where only a usual interval speaks, the calibrated model decides at its threshold for it; without a model, the rule does.
 - Where the rules can't judge, a model's score makes a flag; without one the result is not assessed.
 - LL, HH and AA come from critical limits or from the laboratory, never from the model: it may raise to L, H or A.
 """
@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cds_service.domain import Basis, Code, Finding, Findings, Flag, ModelInfo, Pattern, Said, Verdict
+from cds_service.domain import Basis, Code, Finding, Findings, Flag, ModelInfo, Pattern, Said, Thresholds, Verdict
 from cds_service.inference.engine import SlotScores
 from fhir_adapter.model import NotAssessed, Panel, PanelResult
 from fhir_adapter.prompt import LABELS
@@ -27,7 +27,7 @@ def decide(
     found: Findings,
     scores: Sequence[SlotScores] | None,
     *,
-    threshold: float,
+    thresholds: Thresholds,
     model: ModelInfo | None,
     degraded: str | None,
 ) -> Verdict:
@@ -43,7 +43,7 @@ def decide(
     where: dict[int, int] = {}
     for finding in found.results:
         placed = panel.results[finding.index]
-        judged = _judge(placed, finding, by_slot.get(finding.index), threshold)
+        judged = _judge(placed, finding, by_slot.get(finding.index), thresholds.of(placed))
         if isinstance(judged, Flag):
             where[finding.index] = len(flags)
             flags.append(judged)

@@ -37,7 +37,6 @@ from evaluation.records import (
     Timing,
     judge_bundles,
     judge_mimic,
-    threshold_of,
 )
 from evaluation.report import page, share
 from evaluation.tables import table
@@ -56,7 +55,7 @@ KINDS = {
 }
 READING = (
     "“Rule alone” is the interval rule without a model: in the case “site” it is the table of this hospital's most frequent interval by test "
-    "and sex. “Model alone” is its probability against the threshold. “Served” is what the service answers. What was not assessed counts as "
+    "and sex. “Model alone” is its probability against its threshold. “Served” is what the service answers. What was not assessed counts as "
     "not flagged."
 )
 
@@ -327,7 +326,7 @@ def _whole(
     found = {
         "labcue": metadata.version("labcue"),
         "engine": name,
-        "threshold": threshold_of(pipeline),
+        "thresholds": {"default": pipeline.thresholds.default, **pipeline.thresholds.by_ground},
         "catalog": pipeline.catalog.version,
         "data": " and ".join(data),
         "reading": READING,
@@ -346,7 +345,7 @@ def _write(out: Path, found: dict[str, Any], records: Sequence[Record], timings:
         drawn.append(
             (
                 "Precision over recall; the dot is where the service works",
-                plots.precision_recall(records, found["threshold"]),
+                plots.precision_recall(records),
             )
         )
         drawn.append(("Does it happen as often as the model says?", plots.reliability(records)))

@@ -54,7 +54,7 @@ def _svg(figure: Any, label: str) -> str:
     return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
 
 
-def precision_recall(records: Sequence[Record], threshold: float) -> str:
+def precision_recall(records: Sequence[Record]) -> str:
     """Precision over recall of the model for each case, with the operating point."""
     from sklearn.metrics import precision_recall_curve
 
@@ -67,11 +67,11 @@ def precision_recall(records: Sequence[Record], threshold: float) -> str:
         p = np.array([one.probability for one in scored])
         precision, recall, _ = precision_recall_curve(truth, p)
         axes.plot(recall, precision, color=colour, label=f"interval {case}", linewidth=1.6)
-        flagged = p >= threshold
+        flagged = np.array([bool(one.model) for one in scored])
         if flagged.any():
             axes.plot([(flagged & truth).sum() / truth.sum()], [truth[flagged].mean()], "o", color=colour, markersize=7)
     axes.set(xlabel="recall", ylabel="precision", xlim=(0.5, 1.005), ylim=(0.5, 1.005))
-    axes.legend(frameon=False, loc="lower left", title=f"● threshold {threshold:g}")
+    axes.legend(frameon=False, loc="lower left", title="● at its threshold")
     return _svg(figure, "Precision over recall of the model")
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 from cds_service import policy
 from cds_service.bundles import read_all
 from cds_service.clinical.assess import assess
+from cds_service.domain import Thresholds
 from cds_service.pipeline import Pipeline, Trace
 from fhir_adapter.errors import LabCueError
 from fhir_adapter.model import PanelResult, Quantity, Span
@@ -66,10 +67,10 @@ class Timing:
     steps: dict[str, float]
 
 
-def records_of(trace: Trace, truth: dict[int, Said], group: str, case: str, threshold: float) -> Iterator[Record]:
+def records_of(trace: Trace, truth: dict[int, Said], group: str, case: str, thresholds: Thresholds) -> Iterator[Record]:
     """The records of one bundle's results that have a label."""
     panel = trace.panel
-    rules = policy.decide(panel, assess(panel), None, threshold=threshold, model=None, degraded=None)
+    rules = policy.decide(panel, assess(panel), None, thresholds=thresholds, model=None, degraded=None)
     by_rule = {flag.subject.result.path: flag for flag in rules.flags}
     verdict = trace.evaluation.verdict
     served = {flag.subject.result.path: flag for flag in verdict.flags}
@@ -92,7 +93,7 @@ def records_of(trace: Trace, truth: dict[int, Said], group: str, case: str, thre
             critical=code != "N" and rule is not None and rule.critical,
             rule=None if rule is None else rule.abnormal,
             probability=p,
-            model=None if p is None else p >= threshold,
+            model=None if p is None else p >= thresholds.of(placed),
             served=None if flag is None else flag.abnormal,
             served_code=None if flag is None else flag.code,
             why="" if flag is not None else reasons.get(path, "lost"),
@@ -103,13 +104,6 @@ def _kind(placed: PanelResult, carried: bool) -> str:
     if not isinstance(placed.result.value, Quantity | Span):
         return WORDS
     return NUMBER if carried else BARE
-
-
-def threshold_of(pipeline: Pipeline) -> float:
-    """The threshold that the pipeline uses."""
-    if pipeline.settings.threshold is not None:
-        return pipeline.settings.threshold
-    return pipeline.engine.threshold if pipeline.engine is not None else 0.5
 
 
 def judge_mimic(
@@ -173,5 +167,5 @@ def _bare(pipeline: Pipeline, data: bytes, case: Case) -> tuple[Trace, dict[int,
 def _both(
     trace: Trace, truth: dict[int, Said], group: str, case: str, pipeline: Pipeline, spent: float
 ) -> tuple[list[Record], Timing]:
-    found = list(records_of(trace, truth, group, case, threshold_of(pipeline)))
+    found = list(records_of(trace, truth, group, case, pipeline.thresholds))
     return found, Timing(case, len(trace.panel.results), {**trace.evaluation.timings, "total": spent})

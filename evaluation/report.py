@@ -45,9 +45,17 @@ def page(found: Mapping[str, Any], plots: Sequence[tuple[str, str]]) -> str:
 
 def _about(found: Mapping[str, Any]) -> str:
     return (
-        f"LabCue {found['labcue']}, engine {found['engine']}, threshold {found['threshold']}, catalog {found['catalog']}. "
+        f"LabCue {found['labcue']}, engine {found['engine']}, {_thresholds(found['thresholds'])}, catalog {found['catalog']}. "
         f"Data: {found['data']}. Intervals in brackets: 95 %, bootstrap by patient."
     )
+
+
+def _thresholds(found: Mapping[str, float]) -> str:
+    """The one threshold, or each of them by what the model leans on."""
+    default, others = found["default"], {name: at for name, at in found.items() if name != "default"}
+    if not others:
+        return f"threshold {default:g}"
+    return "thresholds " + ", ".join(f"{name} {at:g}" for name, at in {**others, "else": default}.items())
 
 
 def _case_rows(judges: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from cds_service.domain import ModelInfo
+from cds_service.domain import ModelInfo, Thresholds
 from fhir_adapter.prompt import Prompt
 
 
@@ -31,7 +31,7 @@ class Engine(Protocol):
     def info(self) -> ModelInfo: ...
 
     @property
-    def threshold(self) -> float:
+    def thresholds(self) -> Thresholds:
         """P(abnormal) at and above which the policy flags, fitted on validation data."""
         ...
 

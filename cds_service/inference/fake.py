@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from cds_service.domain import ModelInfo
+from cds_service.domain import ModelInfo, Thresholds
 from cds_service.inference.engine import SlotScores
 from fhir_adapter.errors import EngineError
 from fhir_adapter.prompt import LABELS, PROMPT_VERSION, Prompt
@@ -33,9 +33,9 @@ class FakeEngine:
         return ModelInfo("fake", "1", prompt_version=PROMPT_VERSION)
 
     @property
-    def threshold(self) -> float:
+    def thresholds(self) -> Thresholds:
         """As given, 0.5 by default."""
-        return self._threshold
+        return Thresholds(self._threshold)
 
     def warm_up(self) -> None:
         """Nothing to load."""

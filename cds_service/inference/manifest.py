@@ -7,14 +7,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 
+from cds_service.domain import Ground
 from fhir_adapter.errors import ConfigError, Violation
 from fhir_adapter.prompt import LABELS, PROMPT_VERSION
 
 FILE = "labcue.json"
+GROUNDS: tuple[str, ...] = get_args(Ground)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class Manifest:
     """What stands in ``labcue.json``; unknown fields are refused.
 
     ``prompt_version``: the prompt format that the model was trained on. ``threshold``: P(abnormal) at and above which the
-    policy flags, fitted on validation data. ``temperature``: divides the label logits (calibration). ``max_results``: most
+    policy flags, fitted on validation data. ``thresholds``: others for some of :data:`GROUNDS`. ``temperature``: divides the label logits (calibration). ``max_results``: most
     results in one prompt (attention grows with the square of a prompt's length), None for no limit but the model's length.
     ``max_tokens``: the longest prompt in tokens, None for the model's own length. ``base``: the
     model an adapter belongs to. ``label_tokens``: for each label the exact vocabulary entry that stands for it, where
@@ -33,6 +35,7 @@ class Manifest:
     version: str
     prompt_version: str
     threshold: float = 0.5
+    thresholds: Mapping[str, float] = field(default_factory=dict)
     temperature: float = 1.0
     max_results: int | None = 40
     max_tokens: int | None = None
@@ -96,6 +99,11 @@ def _faults(data: dict[str, Any]) -> list[str]:
         faults.append("base: must be text of 1 to 200 characters, or null")
     if "threshold" in data and not (_number(data["threshold"]) and 0 < data["threshold"] < 1):
         faults.append("threshold: must be a number above 0 and below 1")
+    others = data.get("thresholds", {})
+    if not isinstance(others, dict) or not all(_number(one) and 0 < one < 1 for one in others.values()):
+        faults.append("thresholds: must map grounds to numbers above 0 and below 1")
+    elif not set(others) <= set(GROUNDS):
+        faults.append(f"thresholds: must be for some of {', '.join(GROUNDS)}")
     if "temperature" in data and not (_number(data["temperature"]) and 0.01 <= data["temperature"] <= 100):
         faults.append("temperature: must be a number from 0.01 to 100")
     for name in ("max_results", "max_tokens"):

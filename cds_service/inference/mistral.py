@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cds_service.domain import ModelInfo
+from cds_service.domain import ModelInfo, Thresholds
 from cds_service.inference.engine import SlotScores
 from cds_service.inference.manifest import Manifest, read_manifest, refuse
 from cds_service.inference.slots import label_ids, slot_tokens
@@ -55,9 +55,9 @@ class MistralEngine:
         return self._info
 
     @property
-    def threshold(self) -> float:
+    def thresholds(self) -> Thresholds:
         """From the manifest."""
-        return self._manifest.threshold
+        return Thresholds(self._manifest.threshold, self._manifest.thresholds)
 
     @property
     def max_results(self) -> int | None:

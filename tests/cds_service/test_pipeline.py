@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cds_service.config import Settings
-from cds_service.domain import ModelInfo
+from cds_service.domain import ModelInfo, Thresholds
 from cds_service.inference.engine import SlotScores
 from cds_service.inference.fake import FakeEngine
 from cds_service.pipeline import STEPS, Pipeline, Work, choose_language
@@ -64,7 +64,7 @@ class Broken:
     """An engine that fails as told."""
 
     info = ModelInfo("broken", "0")
-    threshold = 0.5
+    thresholds = Thresholds()
 
     def __init__(self, answer: object) -> None:
         self._answer = answer

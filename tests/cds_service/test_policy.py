@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cds_service import policy
 from cds_service.clinical.assess import assess
-from cds_service.domain import ModelInfo
+from cds_service.domain import ModelInfo, Thresholds, ground_of
 from cds_service.inference.engine import SlotScores
 from fhir_adapter import catalog
 from fhir_adapter.normalize import normalize
@@ -39,7 +39,7 @@ _scores = st.lists(_weights, min_size=len(PANEL.results), max_size=len(PANEL.res
 
 @given(_scores, st.floats(0, 1))
 def test_the_floor_holds_and_every_result_ends_once(scores: tuple[SlotScores, ...], threshold: float) -> None:
-    verdict = policy.decide(PANEL, FOUND, scores, threshold=threshold, model=MODEL, degraded=None)
+    verdict = policy.decide(PANEL, FOUND, scores, thresholds=Thresholds(threshold), model=MODEL, degraded=None)
     flags = {flag.subject.result.path: flag for flag in verdict.flags}
     missing = [entry.path for entry in verdict.not_assessed]
     assert sorted([*flags, *missing]) == sorted(placed.result.path for placed in PANEL.results)
@@ -60,7 +60,7 @@ def _clear(slot: int) -> SlotScores:
 
 def test_sources_are_told() -> None:
     scores = tuple(_clear(slot) for slot in range(len(PANEL.results)))
-    verdict = policy.decide(PANEL, FOUND, scores, threshold=0.5, model=MODEL, degraded=None)
+    verdict = policy.decide(PANEL, FOUND, scores, thresholds=Thresholds(), model=MODEL, degraded=None)
     said = {flag.subject.result.observation: (flag.code, flag.source) for flag in verdict.flags}
     assert said["Observation/k"] == ("HH", "rule")
     assert said["Observation/na"] == ("N", "both")
@@ -71,7 +71,7 @@ def test_sources_are_told() -> None:
 def test_a_model_flag_lies_on_the_side_of_its_value() -> None:
     low = SlotScores(3, (0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0))
     scores = (*(_clear(slot) for slot in (0, 1, 2)), low, _clear(4), _clear(5))
-    verdict = policy.decide(PANEL, FOUND, scores, threshold=0.5, model=MODEL, degraded=None)
+    verdict = policy.decide(PANEL, FOUND, scores, thresholds=Thresholds(), model=MODEL, degraded=None)
     (alt,) = [flag for flag in verdict.flags if flag.subject.result.observation == "Observation/alt"]
     assert alt.source == "model"
     assert alt.code == ("H" if (alt.subject.position or 0) > 0 else "L")
@@ -91,7 +91,7 @@ def test_scores_that_are_none_are_ignored_as_a_whole_and_said() -> None:
         *((one, *whole[1:]) for one in (nan, heavy, short)),
     ]
     for scores in bad:
-        verdict = policy.decide(PANEL, FOUND, scores, threshold=0.5, model=MODEL, degraded=None)
+        verdict = policy.decide(PANEL, FOUND, scores, thresholds=Thresholds(), model=MODEL, degraded=None)
         assert verdict.degraded == policy.BAD_ANSWER
         assert verdict.model is None
         assert all(flag.probability is None for flag in verdict.flags)
@@ -105,7 +105,7 @@ def test_the_model_is_expected_to_answer_what_the_prompt_asks() -> None:
         panel = normalize(read(bundle(*observations)), catalog.load())
         scores = tuple(_clear(slot.result) for slot in render(panel).slots)
         assert len(scores) == len(panel.results) - 1
-        verdict = policy.decide(panel, assess(panel), scores, threshold=0.5, model=MODEL, degraded=None)
+        verdict = policy.decide(panel, assess(panel), scores, thresholds=Thresholds(), model=MODEL, degraded=None)
         assert (verdict.degraded, verdict.model) == (None, MODEL)
 
 
@@ -119,6 +119,24 @@ def test_a_pattern_of_normal_results_stands_until_the_model_clears_it() -> None:
         ),
         catalog.load(),
     )
-    verdict = policy.decide(rising, assess(rising), None, threshold=0.5, model=None, degraded=None)
+    verdict = policy.decide(rising, assess(rising), None, thresholds=Thresholds(), model=None, degraded=None)
     assert [flag.code for flag in verdict.flags] == ["N", "N"]
     assert [pattern.id for pattern in verdict.patterns] == ["aki"]
+
+
+def test_each_ground_has_its_own_threshold() -> None:
+    """A result with a usual interval, one with none, and one in words, all at P(abnormal) 0.4."""
+    words = observation("u", "5802-4", 0, "", valueString="Positive")
+    del words["valueQuantity"]
+    panel = normalize(
+        read(bundle(observation("alt", "1742-6", 20, "U/L"), observation("odd", "99999-9", 3, "wibble"), words)),
+        catalog.load(),
+    )
+    assert [ground_of(placed) for placed in panel.results] == ["usual", "none", "words"]
+    scores = tuple(SlotScores(slot, (0.6, 0.4, *(0.0,) * (len(LABELS) - 2))) for slot in range(3))
+    for ground, flagged in (("usual", 0), ("none", 1), ("words", 2)):
+        thresholds = Thresholds(0.5, {ground: 0.4})
+        verdict = policy.decide(panel, assess(panel), scores, thresholds=thresholds, model=MODEL, degraded=None)
+        assert [flag.source in ("model", "both") and flag.abnormal for flag in verdict.flags] == [
+            index == flagged for index in range(3)
+        ]

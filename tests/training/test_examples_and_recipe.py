@@ -128,7 +128,7 @@ def test_the_recipe_trains_a_model_that_the_service_loads(dataset: Path, tmp_pat
     (scores,) = engine.score([Prompt(example.prompt, slots, example.version)])
     assert len(scores) == len(slots)
     assert all(len(score.probabilities) == len(LABELS) for score in scores)
-    assert engine.threshold == trained["calibration"]["threshold"]
+    assert engine.thresholds.default == trained["calibration"]["threshold"]
 
 
 def test_mistakes_of_a_config_are_all_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,7 +44,7 @@ def test_it_is_small_whole_and_has_its_card() -> None:
 
 def _flagged(engine: MistralEngine, data: bytes) -> list[bool]:
     panel = normalize(read(data), CATALOG)
-    return [score.abnormal >= engine.threshold for score in score_prompts(engine, prompts_for(engine, panel))]
+    return [score.abnormal >= engine.thresholds.default for score in score_prompts(engine, prompts_for(engine, panel))]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_on_the_examples_it_agrees_with_the_laboratorys_intervals(engine: Mistra
             if placed.interval is None or placed.interval.source != "lab" or placed.position is None:
                 continue
             judged += 1
-            agreed += (abs(placed.position) > 1) == (by_slot[finding.index].abnormal >= engine.threshold)
+            agreed += (abs(placed.position) > 1) == (by_slot[finding.index].abnormal >= engine.thresholds.default)
     assert judged > 500
     assert agreed / judged > 0.995
 
@@ -79,7 +79,7 @@ def test_the_order_of_a_panel_hardly_moves_a_judgement(engine: MistralEngine) ->
     first = [score.abnormal for score in score_prompts(engine, prompts_for(engine, panel))]
     second = [score.abnormal for score in score_prompts(engine, prompts_for(engine, back))]
     assert len(there) == len(first) == len(second)
-    assert [p >= engine.threshold for p in first] == [p >= engine.threshold for p in reversed(second)]
+    assert [p >= engine.thresholds.default for p in first] == [p >= engine.thresholds.default for p in reversed(second)]
 
 
 def test_what_is_far_outside_the_usual_interval_is_flagged_without_the_laboratorys(engine: MistralEngine) -> None:

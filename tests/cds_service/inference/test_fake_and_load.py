@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cds_service.config import Settings
+from cds_service.domain import Thresholds
 from cds_service.inference import load
 from cds_service.inference.fake import FakeEngine
 from cds_service.inference.load import load_engine
@@ -58,14 +59,14 @@ def test_the_fake_repeats_its_line(result: PanelResult, label: str) -> None:
     probabilities = scores[1].probabilities
     assert LABELS[max(range(len(LABELS)), key=probabilities.__getitem__)] == label
     assert math.isclose(sum(probabilities), 1)
-    assert (scores[1].abnormal >= engine.threshold) == (label != "N")
+    assert (scores[1].abnormal >= engine.thresholds.of(result)) == (label != "N")
     assert scores == score_prompts(engine, [render(panel)])
 
 
 def test_the_fake_names_itself_and_fails_on_wish() -> None:
     assert FakeEngine().info.name == "fake"
     assert FakeEngine().info.prompt_version == PROMPT_VERSION
-    assert FakeEngine(threshold=0.3).threshold == 0.3
+    assert FakeEngine(threshold=0.3).thresholds == Thresholds(0.3)
     with pytest.raises(EngineError, match="model failed"):
         FakeEngine(failure=EngineError()).score([render(Panel(Patient(), (), (), 0))])
 

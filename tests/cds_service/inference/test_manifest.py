@@ -29,6 +29,7 @@ def test_a_full_manifest(tmp_path: Path) -> None:
     full = {
         **LEAST,
         "threshold": 0.4,
+        "thresholds": {"site": 0.3, "words": 0.2},
         "temperature": 2,
         "max_results": 40,
         "max_tokens": 4096,
@@ -51,6 +52,9 @@ def test_a_full_manifest(tmp_path: Path) -> None:
         ({"threshold": 1}, "threshold: must be"),
         ({"threshold": "0.5"}, "threshold: must be"),
         ({"threshold": True}, "threshold: must be"),
+        ({"thresholds": [0.5]}, "thresholds: must map"),
+        ({"thresholds": {"site": 1}}, "thresholds: must map"),
+        ({"thresholds": {"zebra": 0.5}}, "thresholds: must be for some of lab, site, usual, none, words"),
         ({"temperature": 0}, "temperature: must be"),
         ({"temperature": -1}, "temperature: must be"),
         ({"temperature": None}, "temperature: must be"),

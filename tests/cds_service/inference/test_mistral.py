@@ -118,7 +118,7 @@ def test_says_who_it_is_and_warms_up(engine: MistralEngine) -> None:
         None,
         MANIFEST["prompt_version"],
     )
-    assert engine.threshold == 0.4
+    assert engine.thresholds.default == 0.4
     assert engine.max_results == 40
 
 
@@ -175,7 +175,7 @@ def test_an_adapter_changes_answers_and_leaves_the_base_alone(
     before = engine.score([prompt])[0]
     adapted = load_mistral(tiny_folder, tiny_adapter, device="cpu")
     assert adapted.info.adapter == "tiny-lora"
-    assert (adapted.info.name, adapted.info.version, adapted.threshold) == ("tiny", "0.2", 0.3)
+    assert (adapted.info.name, adapted.info.version, adapted.thresholds.default) == ("tiny", "0.2", 0.3)
     scores = adapted.score([prompt])[0]
     assert not close(scores, before)
     assert close(load_mistral(tiny_folder, device="cpu").score([prompt])[0], before)
