@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from cds_service.domain import ModelInfo, Thresholds
 from cds_service.inference.engine import SlotScores
-from cds_service.inference.manifest import Manifest, read_manifest, refuse
+from cds_service.inference.lora import Adapter, read_adapter
+from cds_service.inference.manifest import FILE, Manifest, read_manifest, refuse
+from cds_service.inference.shared import SharedModel
 from cds_service.inference.slots import label_ids, slot_tokens
-from cds_service.inference.weights import attach_adapter, choose_device, load_model, load_tokenizer
-from fhir_adapter.errors import EngineError
+from cds_service.inference.weights import choose_device, load_model, load_tokenizer
+from fhir_adapter.errors import ConfigError, EngineError
 from fhir_adapter.model import Interval, Panel, PanelResult, Patient, Quantity, Result
 from fhir_adapter.prompt import Prompt, render
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 TOKENS_A_PASS = 16_384
 """Most tokens, padding included, in one forward pass of several prompts; a longer single prompt still goes alone."""
@@ -34,20 +31,33 @@ class _Row:
 
 
 class MistralEngine:
-    """Scores panels with a MistralForCausalLM. Made by :func:`load_mistral`; safe to use from several threads (one at a
-    time reaches the model)."""
+    """Scores panels with a MistralForCausalLM, alone or with one adapter. Made by :func:`load_mistral`; safe to use from
+    several threads (one at a time reaches the model)."""
 
-    def __init__(
-        self, model: Any, tokenizer: Tokenizer, manifest: Manifest, *, info: ModelInfo, label_token_ids: tuple[int, ...]
-    ) -> None:
-        self._model = model
-        self._tokenizer = tokenizer
+    def __init__(self, shared: SharedModel, manifest: Manifest, info: ModelInfo, adapter: str | None = None) -> None:
+        self._shared, self._model = shared, shared.model
+        self._tokenizer = shared.tokenizer
         self._manifest = manifest
         self._info = info
-        self._labels = list(label_token_ids)
-        self._lock = threading.Lock()
-        longest = int(model.config.max_position_embeddings)
-        self._longest = min(longest, manifest.max_tokens or longest)
+        self._adapter = adapter
+        self._labels = list(label_ids(shared.tokenizer, manifest.label_tokens))
+        self._longest = min(shared.longest, manifest.max_tokens or shared.longest)
+
+    def load_adapter(self, folder: Path, where: str = "adapter_path") -> MistralEngine:
+        """An engine on the same weights that answers with the adapter of ``folder``, by its manifest. This one is left as it
+        is; ``where`` is the setting that names the folder.
+
+        Raises:
+            ConfigError: the adapter doesn't hold or doesn't fit; nothing has changed.
+        """
+        adapter = read_adapter(folder, where)
+        check_base(adapter, self._shared)
+        engine = _on_adapter(self._shared, adapter)
+        try:
+            engine.warm_up()
+        except EngineError:
+            raise refuse(folder, "gives no probabilities on this model", where) from None
+        return engine
 
     @property
     def info(self) -> ModelInfo:
@@ -106,7 +116,7 @@ class MistralEngine:
         import torch
 
         try:
-            with self._lock, torch.inference_mode():
+            with self._shared.using(self._adapter), torch.inference_mode():
                 device = self._model.device
                 width = max(len(row.ids) for row in rows)
                 ids = torch.tensor([row.ids + [0] * (width - len(row.ids)) for row in rows], device=device)
@@ -162,25 +172,49 @@ def load_mistral(model_path: Path, adapter_path: Path | None = None, *, device: 
     """
     if not model_path.is_dir():
         raise refuse(model_path, "is not a folder")
-    if adapter_path is None:
-        manifest = read_manifest(model_path)
-    elif adapter_path.is_dir():
-        manifest = read_manifest(adapter_path, where="adapter_path")
-    else:
-        raise refuse(adapter_path, "is not a folder", "adapter_path")
+    adapter = None if adapter_path is None else read_adapter(adapter_path)
+    manifest = read_manifest(model_path) if adapter is None else adapter.manifest
     tokenizer = load_tokenizer(model_path)
-    labels = label_ids(tokenizer, manifest.label_tokens)
+    label_ids(tokenizer, manifest.label_tokens)
     chosen = choose_device(device)
     model = load_model(model_path, chosen)
     size = int(model.get_input_embeddings().num_embeddings)
     if tokenizer.get_vocab_size() > size:
         raise refuse(model_path / "tokenizer.json", f"has more entries than the model's vocabulary of {size}")
-    if adapter_path is not None:
-        model = attach_adapter(model, adapter_path)
+    shared = SharedModel(model, tokenizer, model_path)
+    if adapter is not None:
+        check_base(adapter, shared)
+        return _on_adapter(shared, adapter)
+    info = ModelInfo(manifest.name, manifest.version, prompt_version=manifest.prompt_version)
+    return MistralEngine(shared, manifest, info)
+
+
+def check_base(adapter: Adapter, shared: SharedModel) -> None:
+    """Holds the base that an adapter's manifest names against the model's own manifest, where there are both.
+
+    Raises:
+        ConfigError: it is made for another model.
+    """
+    wanted, folder = adapter.manifest.base, shared.folder
+    if wanted is None or not (folder / FILE).is_file():
+        return
+    known = {read_manifest(folder).name, folder.name, str(folder), str(folder.resolve())}
+    if wanted not in known and Path(wanted).name not in known:
+        said = f"base: made for {wanted}, and the model here is {read_manifest(folder).name}"
+        raise refuse(adapter.folder / FILE, said, adapter.where)
+
+
+def _on_adapter(shared: SharedModel, adapter: Adapter) -> MistralEngine:
+    """An engine with the adapter put in; it is taken out again once nobody holds the engine."""
+    manifest = adapter.manifest
     info = ModelInfo(
-        name=manifest.name if adapter_path is None else manifest.base or model_path.name,
-        version=manifest.version,
-        adapter=None if adapter_path is None else manifest.name,
-        prompt_version=manifest.prompt_version,
+        manifest.base or shared.folder.name, manifest.version, manifest.name, prompt_version=manifest.prompt_version
     )
-    return MistralEngine(model, tokenizer, manifest, info=info, label_token_ids=labels)
+    name = shared.add(adapter)
+    try:
+        engine = MistralEngine(shared, manifest, info, name)
+    except ConfigError:
+        shared.remove(name)
+        raise
+    shared.retire_with(engine, name)
+    return engine

@@ -126,35 +126,6 @@ def load_model(folder: Path, device: str) -> Any:
     return model.eval()
 
 
-def attach_adapter(model: Any, folder: Path) -> Any:
-    """The same model with the LoRA adapter of ``folder`` put in, in eval mode.
-
-    Raises:
-        ConfigError: not a LoRA adapter in safetensors.
-        EngineNotLoaded: its weights are corrupt or don't fit the model.
-    """
-    config = check_folder(folder, "adapter_config.json", "adapter_model.safetensors", "adapter_path")
-    if config.get("peft_type") != "LORA":
-        raise refuse(folder / "adapter_config.json", "peft_type: must be LORA", "adapter_path")
-    from safetensors.torch import load_file
-
-    peft: Any = import_module("peft")
-    name = "default"
-    try:
-        lora = peft.LoraConfig.from_pretrained(str(folder))
-        lora.inference_mode = True
-        model = peft.inject_adapter_in_model(lora, model, adapter_name=name)
-        given = load_file(str(folder / "adapter_model.safetensors"))
-        loaded = peft.set_peft_model_state_dict(model, given, adapter_name=name)
-    except Exception as error:
-        raise EngineNotLoaded(f"the adapter in {folder} can't be loaded ({type(error).__name__})") from None
-    wanting = [key for key in loaded.missing_keys if f".{name}." in key]
-    if wanting or loaded.unexpected_keys:
-        raise EngineNotLoaded(f"the adapter in {folder} doesn't fit the model")
-    model.requires_grad_(False)
-    return model.eval()
-
-
 def _complete(folder: Path, seen: dict[str, Any]) -> None:
     """transformers fills what is missing with random numbers; that is no model."""
     if any(seen.get(kind) for kind in ("missing_keys", "mismatched_keys", "error_msgs")):

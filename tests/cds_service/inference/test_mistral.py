@@ -237,7 +237,7 @@ def test_failures_inside_the_model_are_engine_errors_with_fixed_text(
     with pytest.raises(EngineError, match=said) as caught:
         broken.score([render(make_panel(2))])
     assert "secret" not in str(caught.value)
-    assert not broken._lock.locked()
+    assert not broken._shared.lock.locked()
 
 
 def truncate(folder: Path) -> None:
@@ -345,29 +345,6 @@ def test_no_folder(tmp_path: Path, tiny_folder: Path) -> None:
     with pytest.raises(ConfigError, match="is not a folder") as caught:
         load_mistral(tiny_folder, tmp_path / "none")
     assert [violation.path for violation in caught.value.violations] == ["adapter_path"]
-
-
-def test_an_adapter_that_does_not_fit_is_refused(tiny_folder: Path, tiny_adapter: Path, copy: Copy) -> None:
-    from safetensors.torch import load_file, save_file
-
-    folder = copy(tiny_adapter)
-    config = json.loads((folder / "adapter_config.json").read_text())
-    (folder / "adapter_config.json").write_text(json.dumps({**config, "peft_type": "PREFIX_TUNING"}))
-    with pytest.raises(ConfigError, match="peft_type: must be LORA"):
-        load_mistral(tiny_folder, folder, device="cpu")
-    (folder / "adapter_config.json").write_text(json.dumps(config))
-    file = folder / "adapter_model.safetensors"
-    tensors = load_file(file)
-    for missing in (dict(list(tensors.items())[1:]), {}):
-        save_file(missing, file)
-        with pytest.raises(EngineNotLoaded, match=r"doesn't fit|can't be loaded"):
-            load_mistral(tiny_folder, folder, device="cpu")
-    save_file({name: tensor[:1].clone() for name, tensor in tensors.items()}, file)
-    with pytest.raises(EngineNotLoaded, match=r"doesn't fit|can't be loaded"):
-        load_mistral(tiny_folder, folder, device="cpu")
-    file.unlink()
-    with pytest.raises(ConfigError, match=r"adapter_model\.safetensors"):
-        load_mistral(tiny_folder, folder, device="cpu")
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cuda:99", "mps"])
