@@ -89,7 +89,8 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Show the vers
     short_help="Run the service.",
     epilog=_examples(
         "labcue serve",
-        "labcue serve --port 0 --reflection",
+        "labcue serve --port 0 --http-port 0 --reflection",
+        "labcue serve --doors http --http-port 8080",
         "labcue serve --config labcue.toml --set max_queue=128",
         "labcue serve --host 0.0.0.0 --tls-cert chain.pem --tls-key key.pem --tls-client-ca ca.pem",
         "labcue serve --telemetry otlp --otlp-endpoint http://collector:4317",
@@ -98,7 +99,9 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Show the vers
 def serve(
     config: ConfigFile = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 picks a free one.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the gRPC door; 0 picks a free one.")] = None,
+    http_port: Annotated[int | None, typer.Option(help="Port of the CDS Hooks door; 0 picks a free one.")] = None,
+    doors: Annotated[str | None, typer.Option(metavar="WHICH", help="grpc, http or both.")] = None,
     reflection: Annotated[
         bool | None, typer.Option("--reflection/--no-reflection", help="gRPC reflection, for grpcurl.")
     ] = None,
@@ -122,13 +125,15 @@ def serve(
 ) -> None:
     """Runs the service until SIGTERM or Ctrl-C, then drains.
 
-    Says in one line on stdout where it serves and how it is degraded, if so; the log goes to stderr.
+    Says in a line for each door on stdout where it serves and how it is degraded, if so; the log goes to stderr.
 
     Exit status: 0 stopped as asked; 78 the settings don't hold (every fault is named).
     """
     given = {
         "host": host,
         "port": port,
+        "http_port": http_port,
+        "doors": doors,
         "reflection": reflection,
         "engine": engine,
         "model_path": model_path,
@@ -332,8 +337,8 @@ def _value(language: Language | None) -> str | None:
 
 
 def _pipeline(settings: Any) -> Any:
+    from cds_service.backend import build_pipeline
     from cds_service.commands.common import refuse
-    from cds_service.rpc.server import build_pipeline
     from fhir_adapter.errors import LabCueError
 
     try:

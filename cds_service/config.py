@@ -24,13 +24,20 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LABCUE_", extra="forbid", frozen=True)
 
-    host: str = Field("127.0.0.1", description="Address the gRPC door listens on.")
+    doors: Literal["both", "grpc", "http"] = Field(
+        "both", description="Which doors are open: gRPC, CDS Hooks over HTTP, or both."
+    )
+    host: str = Field("127.0.0.1", description="Address that both doors listen on.")
     port: int = Field(50051, ge=0, le=65535, description="Port of the gRPC door; 0 picks a free one.")
+    http_port: int = Field(8080, ge=0, le=65535, description="Port of the HTTP door; 0 picks a free one.")
     reflection: bool = Field(False, description="Answer gRPC server reflection (for grpcurl).")
 
     tls_cert: Path | None = Field(None, description="PEM certificate chain of the server; turns TLS on.")
     tls_key: Path | None = Field(None, description="PEM private key of the server.")
     tls_client_ca: Path | None = Field(None, description="PEM CA for client certificates; turns mutual TLS on.")
+
+    http_max_body_bytes: int = Field(8 * 1024 * 1024, ge=1024, description="Largest body of an HTTP request.")
+    http_body_timeout_s: float = Field(10.0, gt=0, description="A body that isn't whole after this long is refused.")
 
     max_bundle_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="Largest bundle.")
     max_observations: int = Field(2000, ge=1, description="Most Observations and components in one bundle.")

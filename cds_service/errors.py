@@ -6,9 +6,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from fhir_adapter import errors
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +31,13 @@ TABLE: dict[type[errors.LabCueError], Mapping] = {
     errors.NoObservations: Mapping("INVALID_ARGUMENT", 400, "required"),
     errors.MultiplePatients: Mapping("INVALID_ARGUMENT", 400, "business-rule"),
     errors.LimitExceeded: Mapping("INVALID_ARGUMENT", 413, "too-costly"),
+    errors.UnsupportedMediaType: Mapping("INVALID_ARGUMENT", 415, "not-supported"),
     errors.RequestIdReused: Mapping("INVALID_ARGUMENT", 409, "duplicate"),
     errors.FeedbackError: Mapping("INVALID_ARGUMENT", 400, "invalid"),
+    errors.NotFound: Mapping("NOT_FOUND", 404, "not-found"),
+    errors.MethodNotAllowed: Mapping("UNIMPLEMENTED", 405, "not-supported"),
+    errors.DataMissing: Mapping("FAILED_PRECONDITION", 412, "incomplete"),
+    errors.RequestTimeout: Mapping("DEADLINE_EXCEEDED", 408, "timeout"),
     errors.Overloaded: Mapping("RESOURCE_EXHAUSTED", 429, "throttled"),
     errors.DeadlineTooShort: Mapping("DEADLINE_EXCEEDED", 504, "timeout"),
     errors.Cancelled: Mapping("CANCELLED", 499, "transient"),
@@ -49,3 +57,17 @@ def mapping(error: errors.LabCueError) -> Mapping:
         if kind in TABLE:
             return TABLE[kind]
     return TABLE[errors.LabCueError]
+
+
+def known(error: Exception) -> errors.LabCueError:
+    """The error as one of ours. A fault of ours is logged by type and place, never by its text: that may hold data."""
+    if isinstance(error, errors.LabCueError):
+        return error
+    if isinstance(error, ExceptionGroup):
+        return known(error.exceptions[0])
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace is not None else "unknown"
+    log.error("internal error: %s at %s", type(error).__name__, place)
+    return errors.InternalError()

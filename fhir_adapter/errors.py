@@ -10,7 +10,12 @@ The tree::
     │   ├── NoObservations      nothing to judge
     │   ├── MultiplePatients    results of two patients in one bundle
     │   ├── LimitExceeded       too large, too many Observations, too deeply nested
+    │   ├── UnsupportedMediaType  a content type or encoding that isn't read
     │   └── RequestIdReused     the same request id with another content
+    ├── NotFound                no such address
+    ├── MethodNotAllowed        the address has no such method
+    ├── DataMissing             the results aren't in the request, and can't be fetched
+    ├── RequestTimeout          the request's body came too slowly
     ├── Overloaded              no room now; retry later
     ├── DeadlineTooShort        the work can't end (or did not end) inside the deadline
     ├── Cancelled               the caller went away
@@ -100,11 +105,46 @@ class LimitExceeded(InvalidInput):
     message = "The bundle exceeds a limit of this service."
 
 
+class UnsupportedMediaType(InvalidInput):
+    """A content type or encoding that isn't read."""
+
+    code = "unsupported-media-type"
+    message = "Send application/json in UTF-8, without a content encoding."
+
+
 class RequestIdReused(InvalidInput):
     """The same request id came with another content."""
 
     code = "request-id-reused"
     message = "This request id was used for another request; ids are unique per content."
+
+
+class NotFound(LabCueError):
+    """There is nothing at this address."""
+
+    code = "not-found"
+    message = "There is nothing at this address."
+
+
+class MethodNotAllowed(LabCueError):
+    """The address is there, the method isn't."""
+
+    code = "method-not-allowed"
+    message = "This address doesn't answer to this method."
+
+
+class DataMissing(LabCueError):
+    """The FHIR data isn't in the request and can't be had from the FHIR server either; ``violations`` say why."""
+
+    code = "data-missing"
+    message = "The results to judge are not in the request and could not be fetched."
+
+
+class RequestTimeout(LabCueError):
+    """The body of the request came too slowly."""
+
+    code = "request-timeout"
+    message = "The body of the request did not arrive in time."
 
 
 class Overloaded(LabCueError):

@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 import orjson
 
+from cds_service.backend import build_pipeline
 from cds_service.bundles import Source, read_all, total_bytes
 from cds_service.commands.common import complain
 from cds_service.commands.progress import watched
 from cds_service.config import Settings
 from cds_service.pipeline import Pipeline
-from cds_service.rpc.server import build_pipeline
 from cds_service.rpc.wire import to_json, to_response
 from fhir_adapter.errors import BENIGN_NOT_ASSESSED, InternalError, LabCueError, Violation
 from labcue.v1 import cds_pb2

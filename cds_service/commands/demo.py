@@ -14,7 +14,7 @@ from rich.text import Text
 from cds_service import show
 from cds_service.client import AsyncLabCueClient
 from cds_service.config import Settings
-from cds_service.rpc.server import running
+from cds_service.serving import running
 from fhir_adapter.errors import LabCueError
 from labcue.v1 import cds_pb2
 
@@ -41,7 +41,7 @@ def run(settings: Settings, *, only: str | None, language: str | None, plain: bo
         console.print(Text("No example bundle has that in its name. There are:", style="red"))
         console.print(Text("\n".join(file.stem for file in examples())))
         return 1
-    alone = {"host": "127.0.0.1", "port": 0, "tls_cert": None, "tls_key": None, "tls_client_ca": None}
+    alone = {"doors": "grpc", "host": "127.0.0.1", "port": 0, "tls_cert": None, "tls_key": None, "tls_client_ca": None}
     bundles = [(file.stem, file.read_bytes()) for file in files]
     return asyncio.run(_demonstrate(settings.model_copy(update=alone), bundles, language, console))
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
+import uvloop
+
+from cds_service.backend import build_pipeline
 from cds_service.config import Settings
-from cds_service.rpc.server import build_pipeline, serve
+from cds_service.serving import Running, serve
 from cds_service.telemetry import logs
 
 
 def run(settings: Settings) -> None:
-    """Serves, and says in one line where, how secured and how degraded.
+    """Serves, and says in a line for each door where, how secured and how degraded.
 
     Raises:
         ConfigError, CatalogError, EngineError: what is set doesn't hold.
@@ -18,12 +21,17 @@ def run(settings: Settings) -> None:
     logs.configure(settings.log_level)
     pipeline = build_pipeline(settings)
 
-    def ready(port: int) -> None:
+    def ready(server: Running) -> None:
         degraded = f"; degraded: {pipeline.degraded}, rules answer" if pipeline.degraded else ""
         host = f"[{settings.host}]" if ":" in settings.host.strip("[]") else settings.host
-        print(f"labcue serves on {host}:{port} (gRPC, {_security(settings)}){degraded}", flush=True)
+        if server.port is not None:
+            print(f"labcue serves on {host}:{server.port} (gRPC, {_security(settings)}){degraded}", flush=True)
+        if server.http_port is not None:
+            address = f"http://{host}:{server.http_port}/cds-services"
+            print(f"labcue serves on {address} (CDS Hooks, no TLS){degraded}", flush=True)
 
-    asyncio.run(serve(settings, pipeline, ready=ready))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings, pipeline, ready=ready))
 
 
 def _security(settings: Settings) -> str:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn, TypeVar
 
 from grpc_status import rpc_status
 
+from cds_service.errors import known
 from cds_service.rpc.status import grpc_code, to_status
 from cds_service.telemetry.setup import Call
-from fhir_adapter.errors import Cancelled, DeadlineTooShort, InternalError, LabCueError, Overloaded
+from fhir_adapter.errors import Cancelled, DeadlineTooShort, LabCueError, Overloaded
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
 
 
 async def guard(call: Call, context: Any, work: Callable[[Call], Awaitable[T]]) -> T:
@@ -35,20 +34,6 @@ async def guard(call: Call, context: Any, work: Callable[[Call], Awaitable[T]]) 
         return answer
     # Outside the except block: nothing that a library logs of the abort may be chained to the first error's text.
     return await _abort(call, context, failure)
-
-
-def known(error: Exception) -> LabCueError:
-    """The error as one of ours. A fault of ours is logged by type and place, never by its text: that may hold data."""
-    if isinstance(error, LabCueError):
-        return error
-    if isinstance(error, ExceptionGroup):
-        return known(error.exceptions[0])
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace is not None else "unknown"
-    log.error("internal error: %s at %s", type(error).__name__, place)
-    return InternalError()
 
 
 def end_cancelled(call: Call, context: Any) -> None:

@@ -1,30 +1,20 @@
-"""The gRPC server: health, reflection, TLS, and an orderly end."""
+"""The gRPC door: its server, health, reflection, TLS."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import signal
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
-from importlib import import_module
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from cds_service.backend import Backend
 from cds_service.config import Settings
-from cds_service.feedback import FeedbackStore
-from cds_service.pipeline import Pipeline
-from cds_service.rpc.servicer import SERVICE, Evaluates, Servicer
+from cds_service.rpc.servicer import SERVICE, Servicer
 from cds_service.rpc.tls import server_credentials
-from cds_service.telemetry.setup import Telemetry, setup
 from fhir_adapter.errors import ConfigError, Violation
 from labcue.v1 import cds_pb2_grpc
 
-log = logging.getLogger(__name__)
 # A server that never started logs itself, at DEBUG, while it is freed (grpcio 1.85.1, AioServer.__dealloc__): whatever
 # keeps that record keeps freed memory, and the process dies at a later garbage collection.
 logging.getLogger("grpc._cython.cygrpc").setLevel(logging.INFO)
@@ -35,39 +25,22 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-@dataclass(slots=True)
-class Running:
-    """A server that serves: its port, and how to end it: NOT_SERVING, a pause, then no new calls while running ones end."""
+class GrpcDoor:
+    """The gRPC server over one backend."""
 
-    port: int
-    servicer: Servicer
-    drain: Callable[[], Awaitable[None]]
+    def __init__(
+        self, server: grpc.aio.Server, checks: health.aio.HealthServicer, servicer: Servicer, port: int
+    ) -> None:
+        self._server, self._checks, self.servicer, self.port = server, checks, servicer, port
 
+    @classmethod
+    async def bound(cls, backend: Backend) -> GrpcDoor:
+        """A door that listens on ``settings.host:port`` but doesn't serve yet.
 
-def build_pipeline(settings: Settings) -> Pipeline:
-    """Catalog and engine as set, ready to judge.
-
-    Raises:
-        ConfigError, CatalogError, EngineError: what is set can't be loaded.
-    """
-    from cds_service.inference.load import load_engine
-    from fhir_adapter import catalog
-    from fhir_adapter.site import read_site
-
-    engine, degraded = load_engine(settings)
-    return Pipeline(settings, catalog.load(), engine, degraded, read_site(settings.site) if settings.site else None)
-
-
-@asynccontextmanager
-async def running(
-    settings: Settings, pipeline: Evaluates | None = None, *, telemetry: Telemetry | None = None
-) -> AsyncIterator[Running]:
-    """A server on ``settings.host:port`` for the length of the block; SERVING once warm, drained at the end."""
-    async with AsyncExitStack() as ending:
-        telemetry = telemetry or setup(settings)
-        ending.push_async_callback(asyncio.to_thread, telemetry.shutdown)
-        store = FeedbackStore(settings.feedback_path)
-        ending.callback(store.close)
+        Raises:
+            ConfigError: the address is taken, or a certificate doesn't hold.
+        """
+        settings = backend.settings
         credentials = _credentials(settings)
         server = grpc.aio.server(
             options=[
@@ -80,71 +53,28 @@ async def running(
         await checks.set("", NOT_SERVING)
         await checks.set(SERVICE, NOT_SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-        judge = pipeline if pipeline is not None else await asyncio.to_thread(build_pipeline, settings)
-        servicer = Servicer(settings, judge, telemetry, store)
-        ending.push_async_callback(asyncio.to_thread, servicer.close)
+        servicer = Servicer(backend)
         cds_pb2_grpc.add_LabDecisionSupportServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
         if settings.reflection:
             reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-        port = _bind(server, settings, credentials)
+        return cls(server, checks, servicer, _bind(server, settings, credentials))
 
-        async def drain_once() -> None:
-            await checks.enter_graceful_shutdown()
-            if settings.drain_pause_s:
-                await asyncio.sleep(settings.drain_pause_s)
-            # While gRPC stops it answers new calls CANCELLED, which nobody tries elsewhere: so first refuse them here.
-            until = time.monotonic() + settings.drain_grace_s
-            await servicer.finish(settings.drain_grace_s)
-            await server.stop(max(0.0, until - time.monotonic()))
+    async def start(self) -> None:
+        """Takes calls; health says NOT_SERVING until :meth:`ready`."""
+        await self._server.start()
 
-        begun: list[asyncio.Task[None]] = []
+    async def ready(self) -> None:
+        """Health says SERVING."""
+        await self._checks.set("", SERVING)
+        await self._checks.set(SERVICE, SERVING)
 
-        async def drain() -> None:
-            if not begun:
-                begun.append(asyncio.create_task(drain_once()))
-            await asyncio.shield(begun[0])
+    async def not_ready(self) -> None:
+        """Health says NOT_SERVING from now on."""
+        await self._checks.enter_graceful_shutdown()
 
-        if settings.validation == "strict":
-            # Before serving: the first request would wait a second for it.
-            import_module("fhir.resources.R4B.bundle")
-            import_module("fhir.resources.R4B.observation")
-        await server.start()
-        ending.push_async_callback(drain)
-        await asyncio.to_thread(_warm_up, judge)
-        await checks.set("", SERVING)
-        await checks.set(SERVICE, SERVING)
-        yield Running(port, servicer, drain)
-
-
-async def serve(
-    settings: Settings, pipeline: Evaluates | None = None, *, ready: Callable[[int], None] | None = None
-) -> None:
-    """Serves until SIGTERM or SIGINT, then drains. ``ready`` is called with the port once SERVING."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    signals = (signal.SIGTERM, signal.SIGINT)
-    for name in signals:
-        loop.add_signal_handler(name, stop.set)
-    try:
-        async with running(settings, pipeline) as server:
-            if ready is not None:
-                ready(server.port)
-            await stop.wait()
-            log.info("draining")
-    finally:
-        for name in signals:
-            loop.remove_signal_handler(name)
-    log.info("stopped")
-
-
-def _warm_up(pipeline: Evaluates) -> None:
-    """Loads what the first request would otherwise wait for."""
-    from fhir_adapter import units
-
-    units.normalize_unit("warm.up")  # the UCUM parser, for units outside the usual ones
-    engine = getattr(pipeline, "engine", None)
-    if engine is not None:
-        engine.warm_up()
+    async def stop(self, grace: float) -> None:
+        """Takes no more calls; running ones may go on for ``grace`` seconds."""
+        await self._server.stop(grace)
 
 
 def _credentials(settings: Settings) -> grpc.ServerCredentials | None:

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from functools import cache
 from importlib import metadata
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 
 from cds_service import words
-from cds_service.config import Settings
-from cds_service.feedback import Feedback, FeedbackStore
-from cds_service.pipeline import Evaluation, Work
+from cds_service.backend import Backend
+from cds_service.errors import known
+from cds_service.feedback import Feedback
+from cds_service.pipeline import Evaluation
 from cds_service.rpc import wire
-from cds_service.rpc.admission import Admission
-from cds_service.rpc.ending import end_cancelled, guard, known
+from cds_service.rpc.ending import end_cancelled, guard
 from cds_service.rpc.idempotency import Answers, check_id
 from cds_service.rpc.status import grpc_code, to_status
-from cds_service.telemetry.setup import Call, Telemetry
+from cds_service.telemetry.setup import Call
 from fhir_adapter.catalog import Catalog
-from fhir_adapter.errors import DeadlineTooShort, Draining, InvalidInput, LabCueError, LimitExceeded, Violation
+from fhir_adapter.errors import InvalidInput, LabCueError, LimitExceeded, Violation
 from labcue.v1 import cds_pb2, cds_pb2_grpc
 
 SERVICE = "labcue.v1.LabDecisionSupport"
@@ -34,37 +31,14 @@ MAX_STREAM_WORK = 16
 _OUTCOMES = {cds_pb2.FEEDBACK_OUTCOME_ACCEPTED: "accepted", cds_pb2.FEEDBACK_OUTCOME_OVERRIDDEN: "overridden"}
 
 
-class Evaluates(Protocol):
-    """What the servicer needs of ``pipeline.Pipeline``."""
-
-    def evaluate(self, bundle: bytes, *, language: str | None = None, work: Work | None = None) -> Evaluation: ...
-
-
 class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
     """LabDecisionSupport over one pipeline."""
 
-    def __init__(self, settings: Settings, pipeline: Evaluates, telemetry: Telemetry, store: FeedbackStore) -> None:
-        self._settings, self._pipeline, self._telemetry, self._store = settings, pipeline, telemetry, store
-        self._admission = Admission(settings.max_concurrency, settings.max_queue, telemetry)
+    def __init__(self, backend: Backend) -> None:
+        settings = backend.settings
+        self._settings, self._pipeline, self._evaluator = settings, backend.pipeline, backend.evaluator
+        self._telemetry, self._store = backend.telemetry, backend.store
         self._answers = Answers(settings.idempotency_entries, settings.idempotency_ttl_s)
-        self._threads = ThreadPoolExecutor(settings.max_concurrency, thread_name_prefix="evaluate")
-        self.draining = False
-
-    @property
-    def inside(self) -> int:
-        """Evaluations that run or wait now."""
-        return self._admission.inside
-
-    async def finish(self, grace: float) -> None:
-        """Refuses new evaluations as Draining and waits, at most ``grace`` seconds, until those inside have ended."""
-        self.draining = True
-        with suppress(TimeoutError):
-            async with asyncio.timeout(grace):
-                await self._admission.wait_empty()
-
-    def close(self) -> None:
-        """Waits for running work and ends its threads."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def Evaluate(self, request: cds_pb2.EvaluateRequest, context: Any) -> cds_pb2.EvaluateResponse:
         deadline = self._deadline(context)
@@ -128,7 +102,7 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
         with self._telemetry.item(stream) as call:
 
             async def work() -> cds_pb2.EvaluateResponse:
-                async with self._admission.stream_turn():
+                async with self._evaluator.stream_turn():
                     return await self._evaluate(request, self._deadline(context), call, refuse=False)
 
             try:
@@ -187,8 +161,7 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
 
     def _check(self, request: cds_pb2.EvaluateRequest) -> None:
         """What can be said of a request before anything is done with its content."""
-        if self.draining:
-            raise Draining
+        self._evaluator.check_open()
         check_id(request.request_id)
         if len(request.bundle) > self._settings.max_bundle_bytes:
             raise LimitExceeded(violations=(Violation("bundle", f"at most {self._settings.max_bundle_bytes} bytes"),))
@@ -196,44 +169,21 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
     async def _evaluate(
         self, request: cds_pb2.EvaluateRequest, deadline: float, call: Call, *, refuse: bool = True
     ) -> cds_pb2.EvaluateResponse:
-        """One evaluation in a worker thread, inside its deadline; a caller that leaves stops it at its next step."""
-        if deadline - time.monotonic() < self._settings.min_deadline_s:
-            raise DeadlineTooShort
-        gone = threading.Event()
-        work = Work(deadline, gone.is_set, call.observe)
+        def write(evaluation: Evaluation) -> cds_pb2.EvaluateResponse:
+            return wire.to_response(evaluation, trace_id=call.trace_id)
 
-        def run() -> tuple[Evaluation, cds_pb2.EvaluateResponse]:
-            try:
-                evaluation = self._pipeline.evaluate(request.bundle, language=request.language or None, work=work)
-            except (StopIteration, SystemExit, KeyboardInterrupt) as error:
-                # A future can't carry the first, and the others would end the server from within a request.
-                raise RuntimeError(type(error).__name__) from error
-            response = wire.to_response(evaluation, trace_id=call.trace_id)
-            self._store.issued([card.uuid for card in response.cards])
-            return evaluation, response
-
-        async with self._admission.place(deadline, refuse=refuse) as slot:
-            running = asyncio.get_running_loop().run_in_executor(self._threads, run)
-            slot.keep_until(running)
-            try:
-                done, _ = await asyncio.wait((running,), timeout=max(0.0, deadline - time.monotonic()))
-            except asyncio.CancelledError:
-                gone.set()
-                raise
-            if not done:
-                gone.set()
-                raise DeadlineTooShort
-            evaluation, response = running.result()
-        self._telemetry.verdict(
-            call.span, evaluation.verdict, evaluation.observations, len(evaluation.cards), evaluation.language
+        return await self._evaluator.evaluate(
+            request.bundle,
+            language=request.language or None,
+            deadline=deadline,
+            call=call,
+            write=write,
+            refuse=refuse,
         )
-        return response
 
     def _deadline(self, context: Any) -> float:
         """The caller's deadline, capped by ours (``time.monotonic``)."""
-        left = context.time_remaining()
-        longest = self._settings.default_deadline_s
-        return time.monotonic() + (longest if left is None else min(left, longest))
+        return self._evaluator.deadline(context.time_remaining())
 
 
 @cache

@@ -8,6 +8,7 @@ from typing import get_args
 
 from cds_service import words
 from cds_service.domain import Code, FlagSource
+from cds_service.hooks.services import SERVICES
 from cds_service.pipeline import STEPS
 from cds_service.telemetry import names
 from fhir_adapter.errors import NOT_ASSESSED_CODES
@@ -16,8 +17,14 @@ Attribute = str | int | float | bool
 MAX_VALUE = 120
 _WORD = re.compile(rf"[A-Za-z][A-Za-z0-9_./:@+-]{{0,{MAX_VALUE - 1}}}")
 
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "_OTHER"})
+_ROUTE = re.compile(rf"/[A-Za-z0-9_./{{}}:-]{{0,{MAX_VALUE - 1}}}")
+"""A template of a route ("/cds-services/{id}"); the door gives no path of a request here."""
+
 CLOSED: dict[str, frozenset[str]] = {
     names.RPC_SYSTEM: frozenset({"grpc"}),
+    names.HTTP_METHOD: METHODS,
+    names.HOOK: frozenset(service.hook for service in SERVICES),
     names.STEP: frozenset(STEPS),
     names.CODE: frozenset(get_args(Code)),
     names.SOURCE: frozenset(get_args(FlagSource)),
@@ -25,8 +32,8 @@ CLOSED: dict[str, frozenset[str]] = {
     names.LANGUAGE: frozenset(words.LANGUAGES),
 }
 """Attributes whose values are members of a closed set."""
-COUNTS = frozenset({names.OBSERVATIONS, names.FLAGS, names.CARDS})
-"""Attributes that hold how many there are of something."""
+COUNTS = frozenset({names.OBSERVATIONS, names.FLAGS, names.CARDS, names.HTTP_STATUS})
+"""Attributes that hold how many there are of something, or a status."""
 
 
 def allowed(attributes: Mapping[str, Attribute]) -> dict[str, Attribute]:
@@ -43,4 +50,6 @@ def _may_leave(name: str, value: Attribute) -> bool:
         return type(value) is int
     if name == names.DEGRADED:
         return type(value) is bool
+    if name == names.HTTP_ROUTE:
+        return isinstance(value, str) and _ROUTE.fullmatch(value) is not None
     return isinstance(value, str) and _WORD.fullmatch(value) is not None

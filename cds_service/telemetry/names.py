@@ -9,6 +9,10 @@ RPC_SYSTEM = "rpc.system.name"
 RPC_METHOD = "rpc.method"
 RPC_STATUS = "rpc.status_code"
 ERROR_TYPE = "error.type"
+HTTP_METHOD = "http.request.method"
+HTTP_ROUTE = "http.route"
+HTTP_STATUS = "http.response.status_code"
+HOOK = "labcue.hook"
 STEP = "labcue.step"
 CODE = "labcue.flag.code"
 SOURCE = "labcue.flag.source"
@@ -30,6 +34,10 @@ ALLOWED = frozenset(
         RPC_METHOD,
         RPC_STATUS,
         ERROR_TYPE,
+        HTTP_METHOD,
+        HTTP_ROUTE,
+        HTTP_STATUS,
+        HOOK,
         STEP,
         CODE,
         SOURCE,
@@ -47,6 +55,7 @@ ALLOWED = frozenset(
 
 # Metrics
 CALL_DURATION = "rpc.server.call.duration"
+REQUEST_DURATION = "http.server.request.duration"
 ITEM_DURATION = "labcue.stream.item.duration"
 STEP_DURATION = "labcue.step.duration"
 REQUESTS = "labcue.requests"

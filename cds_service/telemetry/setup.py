@@ -26,7 +26,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from cds_service.config import Settings
 from cds_service.domain import Verdict
 from cds_service.telemetry import names
-from cds_service.telemetry.guard import Attribute, allowed
+from cds_service.telemetry.guard import METHODS, Attribute, allowed
 
 
 class Telemetry:
@@ -41,6 +41,12 @@ class Telemetry:
             names.CALL_DURATION,
             unit="s",
             description="Duration of calls",
+            explicit_bucket_boundaries_advisory=names.CALL_BUCKETS,
+        )
+        self._request = meter.create_histogram(
+            names.REQUEST_DURATION,
+            unit="s",
+            description="Duration of HTTP requests",
             explicit_bucket_boundaries_advisory=names.CALL_BUCKETS,
         )
         self._item = meter.create_histogram(
@@ -83,6 +89,17 @@ class Telemetry:
         yield from self._watched(Call(self, method, span), base, self._duration)
 
     @contextmanager
+    def request(self, method: str, traceparent: str | None) -> Iterator[Call]:
+        """The span of one HTTP request, child of the caller's trace; its route is given by :meth:`Call.routed` once known."""
+        known = method if method in METHODS else "_OTHER"
+        parent = self._propagator.extract(
+            {} if traceparent is None else {"traceparent": traceparent}, otel_context.Context()
+        )
+        base = self.attributes({names.HTTP_METHOD: known})
+        span = self._tracer.start_span(known, context=parent, kind=SpanKind.SERVER, attributes=base)
+        yield from self._watched(Call(self, known, span, http=True), base, self._request)
+
+    @contextmanager
     def item(self, stream: Call) -> Iterator[Call]:
         """The span of one bundle of a stream, child of the stream's own, with an ending of its own."""
         base = self.attributes({names.RPC_SYSTEM: "grpc", names.RPC_METHOD: stream.method})
@@ -96,13 +113,13 @@ class Telemetry:
             yield call
         finally:
             seconds = time.perf_counter() - began
-            ending: dict[str, Attribute] = {names.RPC_STATUS: call.status}
+            ending = call.ending()
             if call.error:
                 ending[names.ERROR_TYPE] = call.error
                 self._errors.add(1, self.attributes({names.ERROR_TYPE: call.error}))
             ending = self.attributes(ending)
             call.span.set_attributes(ending)
-            call.span.set_status(Status(StatusCode.OK if call.status == "OK" else StatusCode.ERROR))
+            call.span.set_status(Status(StatusCode.OK if call.well else StatusCode.ERROR))
             call.span.end()
             duration.record(seconds, {**base, **ending})
             self._requests.add(1, {**base, **ending})
@@ -160,21 +177,44 @@ class Telemetry:
 
 @dataclass(slots=True)
 class Call:
-    """One call while it runs; ``status`` is a gRPC status name, ``error`` a stable error code. A call that nobody ended
-    well was cancelled."""
+    """One call while it runs; ``status`` is a gRPC status name, or with ``http`` an HTTP status; ``error`` is a stable
+    error code. A call that nobody ended was cancelled."""
 
     telemetry: Telemetry
     method: str
     span: Span
     status: str = "CANCELLED"
     error: str | None = "cancelled"
+    http: bool = False
+    route: str | None = None
 
     def observe(self, step: str) -> AbstractContextManager[None]:
         """For ``pipeline.Work``."""
         return self.telemetry.step(self.span, step)
 
+    def routed(self, route: str) -> None:
+        """The template of the route that an HTTP request took ("/cds-services/{id}"), never its path."""
+        self.route = route
+        self.span.update_name(f"{self.method} {route}")
+
     def end(self, status: str, error: str | None = None) -> None:
         self.status, self.error = status, error
+
+    @property
+    def well(self) -> bool:
+        """Whether the server did its part: an HTTP request that was the caller's fault is no error of the server's."""
+        return self.status < "5" if self.http and self.status.isdigit() else self.status == "OK"
+
+    def ending(self) -> dict[str, Attribute]:
+        """The attributes that are known at the end."""
+        found: dict[str, Attribute] = {}
+        if not self.http:
+            found[names.RPC_STATUS] = self.status
+        elif self.status.isdigit():
+            found[names.HTTP_STATUS] = int(self.status)
+        if self.route is not None:
+            found[names.HTTP_ROUTE] = self.route
+        return found
 
     @property
     def trace_id(self) -> str:

@@ -23,6 +23,8 @@ COMMAND = [
     "serve",
     "--port",
     "0",
+    "--http-port",
+    "0",
     "--engine",
     "none",
     "--set",

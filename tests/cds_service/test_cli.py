@@ -135,7 +135,7 @@ def test_settings_that_do_not_hold_are_all_named() -> None:
 
 def test_serve_answers_by_the_embedded_model_and_drains_on_sigterm() -> None:
     process = subprocess.Popen(
-        [*LABCUE, "serve", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*LABCUE, "serve", "--port", "0", "--http-port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None

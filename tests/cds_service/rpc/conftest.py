@@ -17,8 +17,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from cds_service.config import Settings
 from cds_service.pipeline import Evaluation, Pipeline, Work
-from cds_service.rpc.server import Running, running
 from cds_service.rpc.servicer import SERVICE
+from cds_service.serving import Running, running
 from cds_service.telemetry.names import STREAM_ITEM
 from cds_service.telemetry.setup import setup
 from fhir_adapter import catalog
@@ -98,7 +98,7 @@ def serve() -> Serve:
 
     @asynccontextmanager
     async def start(pipeline: Any = None, **given: Any) -> AsyncIterator[Served]:
-        settings = Settings(**({"port": 0, "engine": "none", "drain_grace_s": 2.0} | given))
+        settings = Settings(**({"doors": "grpc", "port": 0, "engine": "none", "drain_grace_s": 2.0} | given))
         spans, metrics = InMemorySpanExporter(), InMemoryMetricReader()
         endings = Endings()
         telemetry = setup(settings, processors=[SimpleSpanProcessor(spans), endings], readers=[metrics])

@@ -15,8 +15,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cds_service.client import AsyncLabCueClient, Retry
 from cds_service.config import Settings
-from cds_service.rpc.server import running
-from cds_service.rpc.server import serve as serve_until_signal
+from cds_service.serving import Running, running
+from cds_service.serving import serve as serve_until_signal
 from fhir_adapter.errors import ConfigError, Draining, LabCueError
 from tests.bundles import PANEL
 from tests.cds_service.rpc.conftest import Gated, Serve
@@ -29,7 +29,7 @@ async def test_a_draining_server_takes_no_new_call_and_ends_the_running_one(serv
         work = asyncio.create_task(client.evaluate(PANEL))
         await asyncio.to_thread(gated.begun.acquire)
         drains = [asyncio.create_task(served.server.drain()) for _ in range(2)]
-        while not served.server.servicer.draining:
+        while not served.server.backend.evaluator.draining:
             await asyncio.sleep(0)
         for _ in range(20):
             with pytest.raises(Draining, match="another replica"):
@@ -46,7 +46,7 @@ async def test_leaving_the_block_while_a_drain_is_under_way_waits_for_it(serve: 
         work = asyncio.create_task(client.evaluate(PANEL))
         await asyncio.to_thread(gated.begun.acquire)
         drain = asyncio.create_task(served.server.drain())
-        while not served.server.servicer.draining:
+        while not served.server.backend.evaluator.draining:
             await asyncio.sleep(0)
         gated.gate.set()
     assert (await work).cards
@@ -66,10 +66,10 @@ async def test_work_past_the_grace_is_stopped(serve: Serve, gated: Gated) -> Non
 
 @pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_it_in_order(gated: Gated, name: signal.Signals) -> None:
-    ready: asyncio.Queue[int] = asyncio.Queue()
-    settings = Settings(port=0, engine="none")
+    ready: asyncio.Queue[Running] = asyncio.Queue()
+    settings = Settings(doors="grpc", port=0, engine="none")
     server = asyncio.create_task(serve_until_signal(settings, gated, ready=ready.put_nowait))
-    async with AsyncLabCueClient(f"127.0.0.1:{await ready.get()}", retry=ONCE) as client:
+    async with AsyncLabCueClient(f"127.0.0.1:{(await ready.get()).port}", retry=ONCE) as client:
         stub = health_pb2_grpc.HealthStub(client._channel)
         for service in ("", "labcue.v1.LabDecisionSupport"):
             answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
@@ -83,7 +83,7 @@ async def test_a_signal_ends_it_in_order(gated: Gated, name: signal.Signals) -> 
 
 
 async def _refused(**given: object) -> ConfigError:
-    settings = Settings(**({"port": 0, "engine": "none"} | given))  # type: ignore[arg-type]
+    settings = Settings(**({"doors": "grpc", "port": 0, "engine": "none"} | given))  # type: ignore[arg-type]
     with pytest.raises(ConfigError) as caught:
         async with running(settings):
             pass

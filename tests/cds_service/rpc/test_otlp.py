@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_serv
 from cds_service.client import AsyncLabCueClient
 from cds_service.config import Settings
 from cds_service.pipeline import Pipeline
-from cds_service.rpc.server import running
+from cds_service.serving import running
 from fhir_adapter import catalog
 from tests.bundles import PANEL
 
@@ -42,7 +42,9 @@ async def test_spans_and_metrics_arrive() -> None:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
-        settings = Settings(port=0, engine="none", telemetry="otlp", otlp_endpoint=f"http://127.0.0.1:{port}")
+        settings = Settings(
+            doors="grpc", port=0, engine="none", telemetry="otlp", otlp_endpoint=f"http://127.0.0.1:{port}"
+        )
         pipeline = Pipeline(settings, catalog.load())
         async with running(settings, pipeline) as served, AsyncLabCueClient(f"127.0.0.1:{served.port}") as client:
             await client.evaluate(PANEL)

@@ -105,7 +105,7 @@ async def test_overload_is_refused_at_once_and_says_when_to_return(serve: Serve,
         first = asyncio.create_task(client.evaluate(PANEL))
         await asyncio.to_thread(gated.begun.acquire)
         second = asyncio.create_task(client.evaluate(PANEL))
-        while served.server.servicer.inside < 2:
+        while served.server.backend.evaluator.inside < 2:
             await asyncio.sleep(0)
         with pytest.raises(Overloaded) as refused:
             await client.evaluate(PANEL)
@@ -143,7 +143,7 @@ async def test_a_deadline_ends_the_work_and_frees_its_place(serve: Serve, gated:
             await client.evaluate(PANEL, timeout=0.3)
         assert await asyncio.to_thread(gated.stopped.wait, 5)
         gated.gate.set()
-        while served.server.servicer.inside:
+        while served.server.backend.evaluator.inside:
             await asyncio.sleep(0.01)
         assert (await client.evaluate(PANEL)).cards
     assert _status(served)[0] == ("DEADLINE_EXCEEDED", "deadline-exceeded")

@@ -75,9 +75,9 @@ async def test_a_stream_waits_its_turn_and_leaves_room_for_single_calls(serve: S
         await asyncio.to_thread(gated.begun.acquire)
         async with AsyncLabCueClient(served.target, retry=Retry(attempts=1)) as client:
             single = asyncio.create_task(client.evaluate(PANEL))
-            while served.server.servicer.inside < 5:
+            while served.server.backend.evaluator.inside < 5:
                 await asyncio.sleep(0)
-            assert served.server.servicer.inside == 5  # four of the stream, and the single call
+            assert served.server.backend.evaluator.inside == 5  # four of the stream, and the single call
             gated.gate.set()
             assert (await single).cards
         answers = [answer async for answer in call]
@@ -103,7 +103,7 @@ async def test_a_reader_that_stops_reading_stops_the_work_and_one_that_leaves_en
         await served.ended(STREAM_ITEM, MAX_STREAM_WORK)
         call.cancel()
         await served.ended("EvaluateStream")
-        while served.server.servicer.inside:
+        while served.server.backend.evaluator.inside:
             await asyncio.sleep(0)
     assert gated.calls < 400
     (stream,) = [span for span in served.spans.get_finished_spans() if span.name.endswith("/EvaluateStream")]
@@ -125,7 +125,7 @@ async def test_cancelling_a_stream_stops_all_its_work(serve: Serve, gated: Gated
         assert await asyncio.to_thread(gated.stopped.wait, 10)
         await served.ended("EvaluateStream")
         await served.ended(STREAM_ITEM, 2)
-        while served.server.servicer.inside:
+        while served.server.backend.evaluator.inside:
             await asyncio.sleep(0)
     found = {
         (span.name.split("/")[-1], dict(span.attributes or {})["error.type"])
@@ -174,7 +174,7 @@ async def test_a_draining_server_answers_each_item_by_its_own_error(serve: Serve
         answers = client.evaluate_stream(bundles())
         gated.gate.set()
         assert isinstance((await anext(answers))[1], cds_pb2.EvaluateResponse)
-        served.server.servicer.draining = True
+        served.server.backend.evaluator.draining = True
         more.set()
         assert isinstance((await anext(answers))[1], Draining)
         await answers.aclose()

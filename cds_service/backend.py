@@ -1,0 +1,75 @@
+"""What all doors share: settings, one pipeline with one engine, one evaluator, telemetry, the feedback store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib import import_module
+
+from cds_service.config import Settings
+from cds_service.evaluator import Evaluates, Evaluator
+from cds_service.feedback import FeedbackStore
+from cds_service.pipeline import Pipeline
+from cds_service.telemetry.setup import Telemetry, setup
+
+
+@dataclass(slots=True)
+class Backend:
+    """The parts behind the doors. ``ready`` turns true once warm and false again when the service drains."""
+
+    settings: Settings
+    pipeline: Evaluates
+    telemetry: Telemetry
+    store: FeedbackStore
+    evaluator: Evaluator
+    ready: bool = False
+
+
+def build_pipeline(settings: Settings) -> Pipeline:
+    """Catalog and engine as set, ready to judge.
+
+    Raises:
+        ConfigError, CatalogError, EngineError: what is set can't be loaded.
+    """
+    from cds_service.inference.load import load_engine
+    from fhir_adapter import catalog
+    from fhir_adapter.site import read_site
+
+    engine, degraded = load_engine(settings)
+    return Pipeline(settings, catalog.load(), engine, degraded, read_site(settings.site) if settings.site else None)
+
+
+@asynccontextmanager
+async def opened(
+    settings: Settings, pipeline: Evaluates | None = None, *, telemetry: Telemetry | None = None
+) -> AsyncIterator[Backend]:
+    """The backend for the length of the block; at its end threads, store and telemetry are closed in that order.
+
+    Raises:
+        ConfigError, CatalogError, EngineError: what is set can't be loaded.
+    """
+    async with AsyncExitStack() as ending:
+        telemetry = telemetry or setup(settings)
+        ending.push_async_callback(asyncio.to_thread, telemetry.shutdown)
+        store = FeedbackStore(settings.feedback_path)
+        ending.callback(store.close)
+        judge = pipeline if pipeline is not None else await asyncio.to_thread(build_pipeline, settings)
+        evaluator = Evaluator(settings, judge, telemetry, store)
+        ending.push_async_callback(asyncio.to_thread, evaluator.close)
+        if settings.validation == "strict":
+            # Before serving: the first request would wait a second for it.
+            import_module("fhir.resources.R4B.bundle")
+            import_module("fhir.resources.R4B.observation")
+        yield Backend(settings, judge, telemetry, store, evaluator)
+
+
+def warm_up(pipeline: Evaluates) -> None:
+    """Loads what the first request would otherwise wait for."""
+    from fhir_adapter import units
+
+    units.normalize_unit("warm.up")  # the UCUM parser, for units outside the usual ones
+    engine = getattr(pipeline, "engine", None)
+    if engine is not None:
+        engine.warm_up()

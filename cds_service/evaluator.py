@@ -1,0 +1,121 @@
+"""One evaluation inside its limits, for every door: admission, a worker thread, the deadline, an orderly end.
+
+A door turns its own wire into bytes of FHIR and back; what lies between is the same for all of them, and they share one
+of these, so that the limits hold for all doors together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, suppress
+from typing import Any, Protocol, TypeVar
+
+from cds_service.admission import Admission
+from cds_service.config import Settings
+from cds_service.feedback import FeedbackStore
+from cds_service.pipeline import Evaluation, Work
+from cds_service.telemetry.setup import Call, Telemetry
+from fhir_adapter.errors import DeadlineTooShort, Draining
+
+T = TypeVar("T")
+
+
+class Evaluates(Protocol):
+    """What a door needs of ``pipeline.Pipeline``."""
+
+    def evaluate(self, bundle: bytes, *, language: str | None = None, work: Work | None = None) -> Evaluation: ...
+
+
+class Evaluator:
+    """Runs evaluations in ``max_concurrency`` threads; ``max_queue`` more may wait."""
+
+    def __init__(self, settings: Settings, pipeline: Evaluates, telemetry: Telemetry, store: FeedbackStore) -> None:
+        self._settings, self._pipeline, self._telemetry, self._store = settings, pipeline, telemetry, store
+        self._admission = Admission(settings.max_concurrency, settings.max_queue, telemetry)
+        self._threads = ThreadPoolExecutor(settings.max_concurrency, thread_name_prefix="evaluate")
+        self.draining = False
+
+    @property
+    def inside(self) -> int:
+        """Evaluations that run or wait now."""
+        return self._admission.inside
+
+    def check_open(self) -> None:
+        """Raises Draining once the service is stopping."""
+        if self.draining:
+            raise Draining
+
+    def stream_turn(self) -> AbstractAsyncContextManager[Any]:
+        """An item of a stream waits here before its time starts to run; then it evaluates with ``refuse=False``."""
+        return self._admission.stream_turn()
+
+    def deadline(self, left: float | None = None) -> float:
+        """The deadline (``time.monotonic``) of a call whose caller gives it ``left`` seconds, capped by ours."""
+        longest = self._settings.default_deadline_s
+        return time.monotonic() + (longest if left is None else min(left, longest))
+
+    async def evaluate(
+        self,
+        bundle: bytes,
+        *,
+        language: str | None,
+        deadline: float,
+        call: Call,
+        write: Callable[[Evaluation], T],
+        refuse: bool = True,
+    ) -> T:
+        """The answer to one bundle as ``write`` puts it, which runs in the worker thread too.
+
+        A caller that leaves (cancellation) stops the work at its next step; its place is held until the thread has ended.
+
+        Raises:
+            InvalidInput: the bundle can't be read.
+            Overloaded: no room (not with ``refuse=False``).
+            DeadlineTooShort: the deadline (``time.monotonic``) passed, or is too near to begin.
+        """
+        if deadline - time.monotonic() < self._settings.min_deadline_s:
+            raise DeadlineTooShort
+        gone = threading.Event()
+        work = Work(deadline, gone.is_set, call.observe)
+
+        def run() -> tuple[Evaluation, T]:
+            try:
+                evaluation = self._pipeline.evaluate(bundle, language=language, work=work)
+                written = write(evaluation)
+            except (StopIteration, SystemExit, KeyboardInterrupt) as error:
+                # A future can't carry the first, and the others would end the server from within a request.
+                raise RuntimeError(type(error).__name__) from error
+            self._store.issued([card.uuid for card in evaluation.cards])
+            return evaluation, written
+
+        async with self._admission.place(deadline, refuse=refuse) as slot:
+            running = asyncio.get_running_loop().run_in_executor(self._threads, run)
+            slot.keep_until(running)
+            try:
+                done, _ = await asyncio.wait((running,), timeout=max(0.0, deadline - time.monotonic()))
+            except asyncio.CancelledError:
+                gone.set()
+                raise
+            if not done:
+                gone.set()
+                raise DeadlineTooShort
+            evaluation, written = running.result()
+        self._telemetry.verdict(
+            call.span, evaluation.verdict, evaluation.observations, len(evaluation.cards), evaluation.language
+        )
+        return written
+
+    async def finish(self, grace: float) -> None:
+        """Refuses new evaluations as Draining and waits, at most ``grace`` seconds, until those inside have ended."""
+        self.draining = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._admission.wait_empty()
+
+    def close(self) -> None:
+        """Waits for running work and ends its threads."""
+        self._threads.shutdown(wait=True, cancel_futures=True)

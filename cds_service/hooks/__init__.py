@@ -1,0 +1,1 @@
+"""The HTTP door: CDS Hooks. Thin: wire to domain and back, nothing clinical."""

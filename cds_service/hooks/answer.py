@@ -1,0 +1,156 @@
+"""From an Evaluation to the JSON of a CDS Hooks response. Nothing is decided here.
+
+It says what ``rpc.wire`` says in protobuf, member for member (a test holds the two together); written from the domain with
+orjson because protobuf's own JSON takes longer than the judgement. Nothing is null or empty but ``cards``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from cds_service import words
+from cds_service.clinical.show import interval_text, unit_text, value_text
+from cds_service.domain import Action, Basis, Card, Flag, ModelInfo
+from cds_service.pipeline import Evaluation
+
+EVALUATION, SUBJECT = "org.labcue.evaluation", "org.labcue.card"
+
+
+def write(evaluation: Evaluation, *, trace_id: str = "", audit_id: str = "") -> bytes:
+    """The response of one evaluation; texts in its language."""
+    return orjson.dumps(response(evaluation, trace_id=trace_id, audit_id=audit_id))
+
+
+def response(evaluation: Evaluation, *, trace_id: str = "", audit_id: str = "") -> dict[str, Any]:
+    """As :func:`write`, before it becomes bytes."""
+    verdict, language = evaluation.verdict, evaluation.language
+    flags = verdict.flags
+    timings = {f"{step}Ms": round(spent, 3) for step, spent in evaluation.timings.items()}
+    found = {
+        "flags": [_flag(flag, language) for flag in flags],
+        "notAssessed": [
+            _filled(
+                path=entry.path,
+                reason=words.not_assessed(language, entry.code),
+                code=entry.code,
+                observation=entry.observation,
+            )
+            for entry in verdict.not_assessed
+        ],
+        "patterns": [
+            _filled(
+                id=pattern.id,
+                title=words.say(language, pattern.title),
+                text=words.say(language, pattern.said),
+                severity=pattern.severity,
+                observations=[flags[index].subject.result.observation for index in pattern.indices],
+                citation=pattern.citation,
+            )
+            for pattern in verdict.patterns
+        ],
+        "model": None if verdict.model is None else model(verdict.model),
+        "degraded": verdict.degraded,
+        "traceId": trace_id,
+        "auditId": audit_id,
+        "timings": {name: spent for name, spent in timings.items() if spent},
+        "language": language,
+        "observations": evaluation.observations,
+        "catalogVersion": evaluation.catalog_version,
+    }
+    return {"cards": [_card(card, flags) for card in evaluation.cards], "extension": {EVALUATION: _filled(**found)}}
+
+
+def _filled(**members: Any) -> dict[str, Any]:
+    """The members that say something; False and 0.0 do."""
+    return {name: value for name, value in members.items() if value or value is False or type(value) is float}
+
+
+def model(info: ModelInfo) -> dict[str, Any]:
+    """Which model took part."""
+    return _filled(name=info.name, version=info.version, adapter=info.adapter, promptVersion=info.prompt_version)
+
+
+def _flag(flag: Flag, language: str) -> dict[str, Any]:
+    subject = flag.subject
+    result = subject.result
+    basis = [_basis(one, language) for one in flag.basis]
+    if subject.interval is not None and not any(one.kind == "interval" for one in flag.basis):
+        basis.append(
+            _filled(
+                kind="interval",
+                interval=interval_text(subject.interval, subject),
+                intervalSource=subject.interval.source,
+                citation=subject.interval.citation,
+            )
+        )
+    return _filled(
+        observation=result.observation,
+        loinc=result.loinc,
+        display=subject.analyte.name(language) if subject.analyte is not None else subject.display,
+        code=flag.code,
+        abnormal=flag.abnormal,
+        critical=flag.critical,
+        probability=flag.probability,
+        source=flag.source,
+        basis=basis,
+        value=value_text(subject),
+        unit=unit_text(subject),
+        position=subject.position,
+        path=result.path,
+        effective=None if result.effective is None else result.effective.isoformat(),
+    )
+
+
+def _basis(basis: Basis, language: str) -> dict[str, Any]:
+    return _filled(
+        kind=basis.kind,
+        text=words.say(language, basis.said),
+        interval=basis.interval,
+        intervalSource=basis.interval_source,
+        citation=basis.citation,
+    )
+
+
+def _card(card: Card, flags: tuple[Flag, ...]) -> dict[str, Any]:
+    extension = None
+    if card.flags:
+        results = [flags[index].subject.result for index in card.flags]
+        extension = {
+            SUBJECT: _filled(
+                observations=[result.observation for result in results],
+                paths=[result.path for result in results],
+                pattern=card.pattern,
+            )
+        }
+    return _filled(
+        uuid=card.uuid,
+        summary=card.summary,
+        detail=card.detail,
+        indicator=card.indicator,
+        source=_filled(label=card.source_label, url=card.source_url),
+        suggestions=[
+            _filled(
+                label=suggestion.label,
+                uuid=suggestion.uuid,
+                isRecommended=suggestion.is_recommended or None,
+                actions=[_action(action) for action in suggestion.actions],
+            )
+            for suggestion in card.suggestions
+        ],
+        selectionBehavior="at-most-one" if card.suggestions else None,
+        overrideReasons=[
+            _filled(code=reason.code, system=reason.system, display=reason.display) for reason in card.override_reasons
+        ],
+        links=[_filled(label=link.label, url=link.url, type=link.type) for link in card.links],
+        extension=extension,
+    )
+
+
+def _action(action: Action) -> dict[str, Any]:
+    return _filled(
+        type=action.type,
+        description=action.description,
+        resource=None if action.resource is None else dict(action.resource),
+    )

@@ -1,0 +1,32 @@
+"""What is mounted on the HTTP door besides CDS Hooks: one line here for each further part.
+
+Routes come after those of CDS Hooks and before the 404. Middleware is listed from the outside in; the request passes them
+in this order, then :class:`cds_service.hooks.ending.Failures` turns whatever they or a handler raise into an OperationOutcome::
+
+    Requests (span, access log)  >  around(backend)  >  Failures  >  within(backend)  >  routes
+
+Put into ``around`` what must see every answer, errors included (CORS, HSTS): it may not raise. Put into ``within`` what may
+refuse a request by raising a LabCueError (authentication, rate limits).
+"""
+
+from __future__ import annotations
+
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+
+from cds_service.backend import Backend
+
+
+def routes(backend: Backend) -> list[BaseRoute]:
+    """Further routes."""
+    return []
+
+
+def around(backend: Backend) -> list[Middleware]:
+    """Middleware that sees every answer, errors included."""
+    return []
+
+
+def within(backend: Backend) -> list[Middleware]:
+    """Middleware that may refuse a request by raising a LabCueError."""
+    return []

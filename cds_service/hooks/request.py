@@ -1,0 +1,229 @@
+"""The body of a CDS Hooks call, read once: the parts that are FHIR stay the bytes they are.
+
+Every fault is reported, each with its place; nothing of a value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from cds_service.hooks.services import Service
+from fhir_adapter.errors import InvalidInput, NotJson, Violation
+from fhir_adapter.guard import checked
+
+Raw = bytes
+"""JSON as it stands in the request."""
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_FHIR_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
+_PLACE = re.compile(r" - at `\$(.*)`$")
+MAX_TEXT = 4096
+MAX_TOKEN = 16384
+
+
+class _Envelope(msgspec.Struct):
+    hook: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    hookInstance: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    context: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    prefetch: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    fhirServer: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    fhirAuthorization: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    extension: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Authorization(msgspec.Struct):
+    access_token: str
+    token_type: str
+    expires_in: int
+    scope: str
+    subject: str
+    patient: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """The caller's token for its own FHIR server. It is used for this call and never shown, stored or logged."""
+
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HookCall:
+    """A call whose form holds. ``prefetch`` maps each key that came to its JSON (``null`` included)."""
+
+    service: Service
+    patient_id: str
+    context: Mapping[str, Raw] = field(repr=False)
+    prefetch: Mapping[str, Raw] = field(repr=False)
+    fhir_server: str | None = None
+    token: Token | None = None
+
+
+def read(body: bytes, services: Mapping[str, Service], *, max_bytes: int, max_depth: int) -> HookCall:
+    """Reads a call to one of ``services`` (by hook).
+
+    Raises:
+        NotJson, LimitExceeded: the body can't be read at all.
+        InvalidInput: with a Violation for each fault, named by its path in the body.
+    """
+    whole = checked(body, max_bytes=max_bytes, max_depth=max_depth)
+    try:
+        sent = _ENVELOPE.decode(whole)
+    except msgspec.ValidationError:
+        raise InvalidInput(violations=(Violation("$this", "must be a JSON object"),)) from None
+    except (msgspec.DecodeError, RecursionError):
+        raise NotJson("The body is not valid JSON.") from None
+    return _Reading(sent, services).call()
+
+
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+_MAP = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class _Reading:
+    """One body on its way to a HookCall, with the faults met so far."""
+
+    def __init__(self, sent: _Envelope, services: Mapping[str, Service]) -> None:
+        self._sent, self._services = sent, services
+        self._faults: list[Violation] = []
+
+    def call(self) -> HookCall:
+        service = self._service()
+        self._instance()
+        context = self._object("context", required=True)
+        patient_id = self._context(context, service)
+        prefetch = self._object("prefetch")
+        server = self._server()
+        token = self._token(server, patient_id)
+        self._object("extension")
+        if self._faults or service is None:
+            raise InvalidInput(violations=tuple(self._faults))
+        return HookCall(service, patient_id, context, prefetch, server, token)
+
+    def _fault(self, path: str, said: str) -> None:
+        self._faults.append(Violation(path, said))
+
+    def _get(self, name: str) -> bytes | None:
+        """A member's JSON; None where it is absent or null."""
+        raw = getattr(self._sent, name)
+        if raw is msgspec.UNSET:
+            return None
+        found = bytes(raw)
+        return None if found == b"null" else found
+
+    def _text(self, raw: bytes | None, path: str, *, most: int = MAX_TEXT) -> str | None:
+        if raw is None:
+            self._fault(path, "is required")
+            return None
+        try:
+            text = msgspec.json.decode(raw, type=str)
+        except msgspec.DecodeError:
+            self._fault(path, "must be a string")
+            return None
+        if not text or len(text) > most:
+            self._fault(path, f"must hold 1 to {most} characters")
+            return None
+        return text
+
+    def _service(self) -> Service | None:
+        hook = self._text(self._get("hook"), "hook")
+        if hook is None:
+            return None
+        service = self._services.get(hook)
+        if service is None:
+            self._fault("hook", f"this service answers to: {', '.join(self._services)}")
+        return service
+
+    def _instance(self) -> None:
+        instance = self._text(self._get("hookInstance"), "hookInstance")
+        if instance is not None and not _UUID.fullmatch(instance):
+            self._fault("hookInstance", "must be a UUID")
+
+    def _object(self, name: str, *, required: bool = False) -> dict[str, bytes]:
+        raw = self._get(name)
+        if raw is None:
+            if required:
+                self._fault(name, "is required")
+            return {}
+        try:
+            return {key: bytes(value) for key, value in _MAP.decode(raw).items()}
+        except msgspec.DecodeError:
+            self._fault(name, "must be an object")
+            return {}
+
+    def _context(self, context: Mapping[str, bytes], service: Service | None) -> str:
+        """The patient's id. The other fields of a hook need to be there; they are passed on, not read."""
+        if self._get("context") is None:
+            return ""
+        patient_id = ""
+        for name in service.required if service is not None else ("patientId",):
+            raw = context.get(name)
+            if name == "draftOrders":
+                if raw is None or not raw.startswith(b"{"):
+                    self._fault("context.draftOrders", "a Bundle is required")
+                continue
+            text = self._text(None if raw == b"null" else raw, f"context.{name}")
+            if name == "patientId" and text is not None:
+                if _FHIR_ID.fullmatch(text):
+                    patient_id = text
+                else:
+                    self._fault("context.patientId", "must be a FHIR id: letters, digits, '-' and '.', at most 64")
+        return patient_id
+
+    def _server(self) -> str | None:
+        if self._get("fhirServer") is None:
+            return None
+        text = self._text(self._get("fhirServer"), "fhirServer")
+        if text is None:
+            return None
+        try:
+            parts = urlsplit(text)
+            usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            usable = False
+            parts = None
+        if not usable or parts is None or parts.username or parts.password or parts.query or parts.fragment:
+            self._fault("fhirServer", "must be the https:// address of a FHIR server, without a query or a password")
+            return None
+        return text.rstrip("/")
+
+    def _token(self, server: str | None, patient_id: str) -> Token | None:
+        raw = self._get("fhirAuthorization")
+        if raw is None:
+            return None
+        if self._get("fhirServer") is None:
+            self._fault("fhirServer", "is required with fhirAuthorization")
+        try:
+            sent = msgspec.json.decode(raw, type=_Authorization)
+        except msgspec.ValidationError as error:
+            self._fault(*_placed("fhirAuthorization", error))
+            return None
+        if sent.token_type.lower() != "bearer":
+            self._fault("fhirAuthorization.token_type", "must be Bearer")
+        if (
+            not 0 < len(sent.access_token) <= MAX_TOKEN
+            or not sent.access_token.isascii()
+            or not _visible(sent.access_token)
+        ):
+            self._fault("fhirAuthorization.access_token", f"must hold 1 to {MAX_TOKEN} visible ASCII characters")
+            return None
+        if sent.patient is not None and patient_id and sent.patient != patient_id:
+            self._fault("fhirAuthorization.patient", "must be the patient of the context")
+        return Token(sent.access_token)
+
+
+def _visible(text: str) -> bool:
+    return all(" " < letter <= "~" for letter in text)
+
+
+def _placed(root: str, error: msgspec.ValidationError) -> tuple[str, str]:
+    """Where and what, of msgspec's own words: they name types and fields, never a value."""
+    said: Any = str(error)
+    place = _PLACE.search(said)
+    where = root + (place.group(1) if place else "")
+    return where, _PLACE.sub("", said)

@@ -1,0 +1,102 @@
+"""The HTTP server under the CDS Hooks app: uvicorn in our event loop, without its signal handlers and access log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+
+from cds_service.backend import Backend
+from cds_service.config import Settings
+from cds_service.hooks import assembly
+from cds_service.hooks.app import create_app
+from fhir_adapter.errors import ConfigError, Violation
+
+
+class _Server(uvicorn.Server):
+    """Signals are the service's: it ends all doors together."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class HttpDoor:
+    """uvicorn over one backend."""
+
+    def __init__(self, backend: Backend, listening: socket.socket) -> None:
+        self._socket = listening
+        self.port: int = listening.getsockname()[1]
+        app = create_app(
+            backend,
+            routes=assembly.routes(backend),
+            around=assembly.around(backend),
+            within=assembly.within(backend),
+        )
+        config = uvicorn.Config(
+            app,
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",  # what it logs of a request holds the request's address, and errors their text
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+        )
+        self._server = _Server(config)
+        self._task: asyncio.Task[None] | None = None
+
+    @classmethod
+    def bound(cls, backend: Backend) -> HttpDoor:
+        """A door that listens on ``settings.host:http_port`` but doesn't serve yet.
+
+        Raises:
+            ConfigError: the address is taken.
+        """
+        return cls(backend, _bind(backend.settings))
+
+    def unbind(self) -> None:
+        """Frees the address, also where the door never served."""
+        self._socket.close()
+
+    async def start(self) -> None:
+        """Takes requests; ``/readyz`` says 503 until the backend is ready."""
+        self._task = asyncio.create_task(self._server.serve([self._socket]))
+        while not self._server.started:
+            if self._task.done():
+                self._task.result()
+            await asyncio.sleep(0.005)
+
+    async def ready(self) -> None:
+        """Nothing to do: ``/readyz`` looks at the backend."""
+
+    async def not_ready(self) -> None:
+        """Nothing to do: ``/readyz`` looks at the backend."""
+
+    async def stop(self, grace: float) -> None:
+        """Takes no more connections; running requests may go on for ``grace`` seconds."""
+        if self._task is None:
+            return
+        self._server.config.timeout_graceful_shutdown = max(1, round(grace))
+        self._server.should_exit = True
+        await self._task
+
+
+def _bind(settings: Settings) -> socket.socket:
+    host = settings.host.strip("[]")
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, settings.http_port))
+        listening.listen(2048)
+    except OSError:
+        listening.close()
+        why = f"can't listen on {settings.host}:{settings.http_port}: the address is in use or not allowed"
+        raise ConfigError(violations=(Violation("http_port", why),)) from None
+    listening.setblocking(False)
+    return listening

@@ -1,0 +1,106 @@
+"""The service: one process, one event loop, one backend, and the doors that are set, begun and ended together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from cds_service.backend import Backend, opened, warm_up
+from cds_service.config import Settings
+from cds_service.evaluator import Evaluates
+from cds_service.telemetry.setup import Telemetry
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Running:
+    """A service that serves: its ports (None where a door is off), and how to end it: not ready, a pause, then no new
+    work while what runs ends, then the doors close."""
+
+    port: int | None
+    http_port: int | None
+    backend: Backend
+    drain: Callable[[], Awaitable[None]]
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, pipeline: Evaluates | None = None, *, telemetry: Telemetry | None = None
+) -> AsyncIterator[Running]:
+    """The doors of ``settings.doors`` for the length of the block; ready once warm, drained at the end.
+
+    Raises:
+        ConfigError: a port or certificate doesn't hold.
+    """
+    async with AsyncExitStack() as ending:
+        backend = await ending.enter_async_context(opened(settings, pipeline, telemetry=telemetry))
+        grpc_door = http_door = None
+        if settings.doors != "http":
+            from cds_service.rpc.server import GrpcDoor
+
+            grpc_door = await GrpcDoor.bound(backend)
+        if settings.doors != "grpc":
+            from cds_service.hooks.server import HttpDoor
+
+            http_door = HttpDoor.bound(backend)
+            ending.callback(http_door.unbind)
+        doors = [door for door in (grpc_door, http_door) if door is not None]
+
+        async def drain_once() -> None:
+            backend.ready = False
+            for door in doors:
+                await door.not_ready()
+            if settings.drain_pause_s:
+                await asyncio.sleep(settings.drain_pause_s)
+            # A door that stops answers new calls in ways that nobody tries elsewhere: so first refuse them as Draining.
+            until = time.monotonic() + settings.drain_grace_s
+            await backend.evaluator.finish(settings.drain_grace_s)
+            await asyncio.gather(*(door.stop(max(0.0, until - time.monotonic())) for door in doors))
+
+        begun: list[asyncio.Task[None]] = []
+
+        async def drain() -> None:
+            if not begun:
+                begun.append(asyncio.create_task(drain_once()))
+            await asyncio.shield(begun[0])
+
+        for door in doors:
+            await door.start()
+        ending.push_async_callback(drain)
+        await asyncio.to_thread(warm_up, backend.pipeline)
+        backend.ready = True
+        for door in doors:
+            await door.ready()
+        yield Running(
+            grpc_door.port if grpc_door is not None else None,
+            http_door.port if http_door is not None else None,
+            backend,
+            drain,
+        )
+
+
+async def serve(
+    settings: Settings, pipeline: Evaluates | None = None, *, ready: Callable[[Running], None] | None = None
+) -> None:
+    """Serves until SIGTERM or SIGINT, then drains. ``ready`` is called once all doors are."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT)
+    for name in signals:
+        loop.add_signal_handler(name, stop.set)
+    try:
+        async with running(settings, pipeline) as server:
+            if ready is not None:
+                ready(server)
+            await stop.wait()
+            log.info("draining")
+    finally:
+        for name in signals:
+            loop.remove_signal_handler(name)
+    log.info("stopped")
