@@ -11,9 +11,21 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from cds_service import words
-from cds_service.clinical.show import interval_text, unit_text, value_text
-from cds_service.domain import Action, Card, Flag, Indicator, Link, OverrideReason, Pattern, Said, Suggestion, Verdict
+from cds_service import said, words
+from cds_service.clinical.show import interval_text, unit_text, value_text, with_unit
+from cds_service.domain import (
+    Action,
+    Card,
+    Derived,
+    Flag,
+    Indicator,
+    Link,
+    OverrideReason,
+    Pattern,
+    Said,
+    Suggestion,
+    Verdict,
+)
 from cds_service.markdown import escape, plain, table
 from fhir_adapter.errors import BENIGN_NOT_ASSESSED
 
@@ -53,8 +65,11 @@ class _Composer:
         others = self._newest_first([index for index, flag in enumerate(flags) if flag.abnormal and not flag.critical])
         found = [self._critical(indices) for indices in self._by_test(critical)]
         found += [self._pattern(pattern) for pattern in self.verdict.patterns]
+        computed = [one for one in self.verdict.derived if one.flagged or one.reported is not None]
         if others:
-            found.append(self._gathered(others))
+            found.append(self._gathered(others, computed))
+        elif computed:
+            found.append(self._computed(computed))
         found.sort(key=lambda card: _URGENCY[card.indicator])
         missing = Counter(entry.code for entry in self.verdict.not_assessed if entry.code not in BENIGN_NOT_ASSESSED)
         if missing:
@@ -120,7 +135,7 @@ class _Composer:
                 return index
         return None
 
-    def _gathered(self, indices: Sequence[int]) -> Card:
+    def _gathered(self, indices: Sequence[int], computed: Sequence[Derived]) -> Card:
         first = self.verdict.flags[indices[0]]
         word = words.flag_word(self.language, first.code)
         if len(indices) == 1:
@@ -129,14 +144,57 @@ class _Composer:
             key = "summary-two" if len(indices) == 2 else "summary-many"
             summary = self._say(key, result=self._result(first), word=word, count=str(len(indices) - 1))
         suggestions = next((found for index in indices if (found := self._repeat(self.verdict.flags[index]))), ())
-        return self._card(summary, self._table(indices), "warning", tuple(indices), suggestions=suggestions)
+        detail = self._table(indices)
+        if computed:
+            detail = f"{detail}\n\n**{escape(self._say('computed'))}**\n\n{self._derived_table(computed)}"
+        return self._card(summary, detail, "warning", tuple(indices), suggestions=suggestions)
+
+    def _computed(self, computed: Sequence[Derived]) -> Card:
+        """What was computed lies outside where no result does: worth a look, no more."""
+        first = next((one for one in computed if one.flagged), computed[0])
+        shown = f"{said.derived_name(first, self.language)} {said.derived_value(first)}"
+        if first.flagged:
+            summary = self._say(f"summary-derived-{'low' if first.code == 'L' else 'high'}", result=shown)
+        else:
+            summary = f"{shown}: {said.reported(first, self.language)}"
+        paths = {placed.result.path for one in computed for placed in one.inputs}
+        about = tuple(index for index, flag in enumerate(self.verdict.flags) if flag.subject.result.path in paths)
+        return self._card(summary, self._derived_table(computed), "info", about)
+
+    def _derived_table(self, computed: Sequence[Derived]) -> str:
+        header = tuple(self._say(f"column-{name}") for name in ("derived", "value", "interval", "basis"))
+        rows = [
+            (
+                escape(said.derived_name(one, self.language)),
+                f"**{escape(said.derived_value(one))}**" if one.flagged else escape(said.derived_value(one)),
+                escape(one.interval or ""),
+                escape("; ".join(filter(None, (said.reported(one, self.language), self._inputs(one)))), 300),
+            )
+            for one in computed
+        ]
+        sources = dict.fromkeys(
+            source for one in computed for source in (one.citation, one.interval_citation) if source is not None
+        )
+        return f"{table(header, rows)}\n\n{self._say('sources')}: " + "; ".join(escape(one, 300) for one in sources)
+
+    def _inputs(self, derived: Derived) -> str:
+        """The results that a derived value comes from ("Creatinine 1.9 mg/dL")."""
+        return ", ".join(
+            f"{placed.analyte.name(self.language) if placed.analyte else placed.display} {with_unit(placed)}"
+            for placed in derived.inputs
+        )
 
     def _pattern(self, pattern: Pattern) -> Card:
         """The number first: the pattern's first member leads the summary."""
         first = self.verdict.flags[pattern.indices[0]]
         title = words.say(self.language, pattern.title)
         text = words.say(self.language, pattern.said)
-        detail = f"**{escape(title)}.** {escape(text, 400)}\n\n{self._table(pattern.indices, pattern.citation)}"
+        parts = [f"**{escape(title)}.** {escape(text, 400)}", self._table(pattern.indices, pattern.citation)]
+        for key, points in (("speaks-for", pattern.speaks_for), ("speaks-against", pattern.speaks_against)):
+            if points:
+                phrases = "; ".join(said.evidence(one, self.verdict.flags, self.language) for one in points)
+                parts.insert(-1, f"{self._say(key)}: {escape(phrases, 600)}")
+        detail = "\n\n".join(parts)
         return self._card(
             f"{self._result(first)}: {title}", detail, pattern.severity, pattern.indices, pattern=pattern.id
         )

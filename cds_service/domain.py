@@ -99,8 +99,42 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Derived:
+    """A value computed from several results that were taken together.
+
+    ``value`` is in ``unit`` (the formula's own); ``text`` and ``shown_unit`` are how to print it: in the unit in which the
+    laboratory reported what it comes from. ``code`` is its place in ``interval`` (as printed), None where there is none.
+    ``flagged``: outside an interval that a clinician would want to see. ``reported`` is the laboratory's own result of the
+    same quantity, from which ``value`` differs materially; where the two agree, nothing is derived.
+    """
+
+    id: str
+    value: float
+    unit: str
+    text: str
+    shown_unit: str
+    inputs: tuple[PanelResult, ...]
+    citation: str
+    code: Literal["N", "L", "H"] | None = None
+    interval: str | None = None
+    interval_citation: str | None = None
+    flagged: bool = False
+    reported: PanelResult | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One thing that speaks for or against a pattern: a result (``index``), a derived value, or a sentence."""
+
+    index: int | None = None
+    derived: Derived | None = None
+    said: Said | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Pattern:
-    """Several results that mean more together. ``indices`` point into ``panel.results``."""
+    """Several results that mean more together. ``indices`` point into ``panel.results``: what it rests on, the leading
+    one first. ``speaks_for`` and ``speaks_against`` are what else the panel says of it."""
 
     id: str
     title: Said
@@ -108,14 +142,17 @@ class Pattern:
     severity: Indicator
     indices: tuple[int, ...]
     citation: str
+    speaks_for: tuple[Evidence, ...] = ()
+    speaks_against: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """One Finding per panel result, in order, and the patterns."""
+    """One Finding per panel result, in order, the patterns, and what was computed."""
 
     results: tuple[Finding, ...]
     patterns: tuple[Pattern, ...] = ()
+    derived: tuple[Derived, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,15 +190,16 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """All that is said of one panel: flags in input order, what was not assessed, patterns.
-    ``flags`` indices differ from ``panel.results`` where results were not assessed; ``Pattern.indices`` are
-    rewritten to point into ``flags``. ``degraded`` is the reason why the model did not take part."""
+    """All that is said of one panel: flags in input order, what was not assessed, patterns, derived values.
+    ``flags`` indices differ from ``panel.results`` where results were not assessed; ``Pattern.indices`` and
+    ``Evidence.index`` are rewritten to point into ``flags``. ``degraded`` is the reason why the model did not take part."""
 
     flags: tuple[Flag, ...]
     not_assessed: tuple[NotAssessed, ...]
     patterns: tuple[Pattern, ...] = ()
     degraded: str | None = None
     model: ModelInfo | None = None
+    derived: tuple[Derived, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from cds_service.domain import Basis, Code, Finding, Findings, Flag, ModelInfo, Pattern, Said, Thresholds, Verdict
+from cds_service.domain import (
+    Basis,
+    Code,
+    Evidence,
+    Finding,
+    Findings,
+    Flag,
+    ModelInfo,
+    Pattern,
+    Said,
+    Thresholds,
+    Verdict,
+)
 from cds_service.inference.engine import SlotScores
 from fhir_adapter.model import NotAssessed, Panel, PanelResult
 from fhir_adapter.prompt import LABELS
@@ -49,12 +61,30 @@ def decide(
             flags.append(judged)
         else:
             not_assessed.append(judged)
-    patterns = tuple(
-        replace(pattern, indices=tuple(where[index] for index in pattern.indices))
-        for pattern in found.patterns
-        if all(index in where for index in pattern.indices)
+    patterns = [
+        _pointing(pattern, where) for pattern in found.patterns if all(index in where for index in pattern.indices)
+    ]
+    return Verdict(
+        tuple(flags), tuple(not_assessed), _still_true(patterns, flags), degraded, model, derived=found.derived
     )
-    return Verdict(tuple(flags), tuple(not_assessed), _still_true(patterns, flags), degraded, model)
+
+
+def _pointing(pattern: Pattern, where: Mapping[int, int]) -> Pattern:
+    """The pattern with its indices into the flags; evidence that was not assessed is left out."""
+
+    def kept(evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
+        return tuple(
+            one if one.index is None else replace(one, index=where[one.index])
+            for one in evidence
+            if one.index is None or one.index in where
+        )
+
+    return replace(
+        pattern,
+        indices=tuple(where[index] for index in pattern.indices),
+        speaks_for=kept(pattern.speaks_for),
+        speaks_against=kept(pattern.speaks_against),
+    )
 
 
 def _still_true(patterns: Sequence[Pattern], flags: Sequence[Flag]) -> tuple[Pattern, ...]:

@@ -40,6 +40,10 @@ _ENGLISH = {
     "clear": "✔ No card: nothing abnormal, everything assessed.",
     "clear-but": "✔ No card: nothing abnormal.",
     "sources": "Sources",
+    "computed": "Computed",
+    "from": "from",
+    "for": "For",
+    "against": "Against",
     "suggestion": "Suggestion to accept",
     "more": "…and {count} more.",
     "counts": "{judged} judged · {abnormal} abnormal · {critical} critical · {missing} not assessed · {ms:.1f} ms",
@@ -55,6 +59,10 @@ _FRENCH = {
     "clear": "✔ Aucune carte : rien d'anormal, tout est évalué.",
     "clear-but": "✔ Aucune carte : rien d'anormal.",
     "sources": "Sources",
+    "computed": "Calculé",
+    "from": "d'après",
+    "for": "Pour",
+    "against": "Contre",
     "suggestion": "Suggestion à accepter",
     "more": "…et {count} de plus.",
     "counts": "{judged} jugés · {abnormal} anormaux · {critical} critiques · {missing} non évalués · {ms:.1f} ms",
@@ -129,6 +137,7 @@ class _Page:
             parts.append(Text(self.chrome["clear-but" if evaluation.not_assessed else "clear"], style="green"))
         if normal:
             parts.append(self._rows([flag for flag in evaluation.flags if not flag.abnormal], {}))
+        parts += [self._derived(one) for one in evaluation.derived if normal or one.flagged or one.reported]
         benign = Counter(entry.reason for entry in evaluation.not_assessed if entry.code in BENIGN_NOT_ASSESSED)
         parts += [Text(f"  {count} × {plain(reason, 200)}", style="dim") for reason, count in benign.items()]
         counts = self.chrome["counts"].format(
@@ -142,6 +151,23 @@ class _Page:
         if evaluation.degraded:
             foot.append(f" · {self._degraded(evaluation)}", "yellow")
         return [*parts, foot]
+
+    def _derived(self, derived: cds_pb2.Derived) -> RenderableType:
+        """A computed value, its place, and what it was computed from."""
+        names = [self.by_path[path].display for path in derived.inputs if path in self.by_path]
+        text = Text.assemble(
+            (f"  {self.chrome['computed']}: ", "dim"),
+            (plain(f"{derived.display} {derived.text} {derived.shown_unit}".strip(), 120), "bold"),
+            f"  {derived.code}" if derived.code else "",
+            f"  {plain(derived.interval, 60)}" if derived.interval else "",
+            (f"  {self.chrome['from']} {plain(', '.join(names), 160)}" if names else "", "dim"),
+        )
+        own = self.by_path.get(derived.reported)
+        if own is not None:
+            value = f"{own.value} {own.unit}".strip()
+            said = words.template(self.evaluation.language, "derived-reported").format(value=plain(value, 60))
+            text.append(f"  ({said})", "yellow")
+        return text
 
     def _degraded(self, evaluation: cds_pb2.Evaluation) -> str:
         reason = _REASONS.get(evaluation.degraded)
@@ -163,6 +189,9 @@ class _Page:
         if pattern is not None:
             note = f" [{_note(notes, pattern.citation)}]" if pattern.citation else ""
             rows.append(Text(f"{plain(pattern.text, 400)}{note}"))
+            for key, points in (("for", pattern.speaks_for), ("against", pattern.speaks_against)):
+                if points:
+                    rows.append(Text(f"{self.chrome[key]}: {plain('; '.join(points), 600)}"))
         about = self._about(card)
         if about:
             rows.append(self._rows(about, notes))

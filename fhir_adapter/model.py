@@ -151,6 +151,10 @@ class Patient:
     sex: Sex | None = None
     birth_date: date | None = None
     pregnant: bool | None = None
+    height_cm: float | None = None
+    """The newest body height of the bundle."""
+    birth_time: datetime | None = None
+    """With the hour, where the Patient says it (extension patient-birthTime): newborns are judged by the hour."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ _PREGNANT = frozenset({"77386006", "LA15173-0"})
 _NOT_PREGNANT = frozenset({"60001007", "LA26683-5"})
 TERM = timedelta(days=300)
 """What was coded longer ago than this says nothing of today: a pregnancy has ended, another may have begun."""
+_BIRTH_TIME = "http://hl7.org/fhir/StructureDefinition/patient-birthTime"
 _SEXES: dict[str, Sex] = {"female": "female", "male": "male"}
 
 
@@ -74,17 +75,35 @@ def conditions(others: list[Other], subjects: Subjects, pregnancies: Pregnancies
             pregnancies.said.append((subject.key and subjects.linked(subject.key), onset, True))
 
 
-def describe(raw: Raw | None, reference: str | None, pregnant: bool | None) -> Patient:
+def describe(raw: Raw | None, reference: str | None, pregnant: bool | None, height_cm: float | None = None) -> Patient:
     """The patient for the domain. What can't be read, or hangs on a modifier extension, is unknown."""
+    unknown = Patient(reference, pregnant=pregnant, height_cm=height_cm)
     if raw is None:
-        return Patient(reference, pregnant=pregnant)
+        return unknown
     try:
         sent = wire.patient(raw)
     except wire.FAULTS:
-        return Patient(reference, pregnant=pregnant)
+        return unknown
     if wire.present(sent.modifierExtension):
-        return Patient(reference, pregnant=pregnant)
-    return Patient(reference, _SEXES.get(sent.gender or ""), dates.birth(sent.birthDate), pregnant)
+        return unknown
+    return Patient(
+        reference,
+        _SEXES.get(sent.gender or ""),
+        dates.birth(sent.birthDate),
+        pregnant,
+        height_cm,
+        _birth_time(sent.birthDateMore) if wire.present(sent.birthDateMore) else None,
+    )
+
+
+def _birth_time(raw: Raw) -> datetime | None:
+    """The hour of birth from the extension patient-birthTime; None where it isn't there or can't be read."""
+    try:
+        extensions = wire.extended(raw).extension or ()
+    except wire.FAULTS:
+        return None
+    said = next((one.valueDateTime for one in extensions if one.url == _BIRTH_TIME), None)
+    return dates.moment(said) if said is not None and "T" in said else None
 
 
 def _pregnancy(code: wire.CodeableConcept | None) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from fhir_adapter import dates, elements, patient, strict, versions, wire
+from fhir_adapter import body, dates, elements, patient, strict, versions, wire
 from fhir_adapter.errors import NoObservations, Violation
 from fhir_adapter.guard import checked
 from fhir_adapter.model import Intake, NotAssessed, Patient, Result
@@ -87,6 +87,7 @@ class _Reading:
         self._subjects = Subjects(found)
         self._codings = elements.Codings()
         self._pregnancies = patient.Pregnancies()
+        self._heights = body.Heights()
         self._results: list[Result] = []
         self._not_assessed: list[NotAssessed] = []
         self._count = 0
@@ -115,14 +116,15 @@ class _Reading:
 
     def _patient(self, key: Key | None) -> Patient:
         patient.conditions(self._found.others, self._subjects, self._pregnancies)
-        pregnant = self._pregnancies.of(key, self._newest)
+        reference, raw = self._reference, None
         known = self._subjects.patient(key)
         if known is not None:
-            reference = f"Patient/{known.id}" if known.id else known.url
-            return patient.describe(known.resource.raw, reference or self._reference, pregnant)
-        if key is not None and key in self._contained:
-            return patient.describe(contained_patient(*self._contained[key]), self._reference, pregnant)
-        return Patient(self._reference, pregnant=pregnant)
+            reference = (f"Patient/{known.id}" if known.id else known.url) or self._reference
+            raw = known.resource.raw
+        elif key is not None and key in self._contained:
+            raw = contained_patient(*self._contained[key])
+        pregnant = self._pregnancies.of(key, self._newest)
+        return patient.describe(raw, reference, pregnant, self._heights.of(key))
 
     def _refuse(self, path: str, code: str, reference: str | None) -> None:
         self._count += 1
@@ -160,6 +162,9 @@ class _Reading:
         effective = self._moment(sent.effectiveDateTime) if sent.effectiveDateTime else dates.effective(sent)
         if patient.is_pregnancy_status(sent.code):
             self._pregnancies.observe(sent, subject.key, effective)
+            elsewhere = True
+        elif body.is_height(sent.code):
+            self._heights.observe(sent, subject.key, effective)
             elsewhere = True
         if elsewhere:
             self._refuse_all(item, "not-laboratory")

@@ -8,7 +8,7 @@ that a fault in one of them leaves the rest readable.
 from __future__ import annotations
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 EMPTY = Raw()
 NULL = (b"", b"null")
@@ -151,7 +151,18 @@ class Patient(Struct, gc=False):
     identifier: list[Identifier] | None = None
     gender: str | None = None
     birthDate: str | None = None
+    birthDateMore: Raw = field(default=EMPTY, name="_birthDate")
+    """Read only where a newborn's hour of birth is looked for."""
     modifierExtension: Raw = EMPTY
+
+
+class Extension(Struct, gc=False):
+    url: str | None = None
+    valueDateTime: str | None = None
+
+
+class Extended(Struct, gc=False):
+    extension: list[Extension] | None = None
 
 
 class Condition(Struct, gc=False):
@@ -231,6 +242,7 @@ contained_only = msgspec.json.Decoder(ContainedOnly).decode
 observation = msgspec.json.Decoder(Observation).decode
 component = msgspec.json.Decoder(Component).decode
 patient = msgspec.json.Decoder(Patient).decode
+extended = msgspec.json.Decoder(Extended).decode
 condition = msgspec.json.Decoder(Condition).decode
 specimen = msgspec.json.Decoder(Specimen).decode
 bundle = msgspec.json.Decoder(Bundle).decode

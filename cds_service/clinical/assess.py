@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from cds_service.clinical import patterns, qualitative, series, taint, titre
+from cds_service.clinical.derived.compute import with_derived
 from cds_service.clinical.interpretation import meaning
 from cds_service.clinical.interval import beyond, side
+from cds_service.clinical.seen import see
 from cds_service.clinical.show import interval_text
 from cds_service.domain import Basis, Code, Finding, Findings, Said
 from fhir_adapter.model import Answer, NotAssessed, Panel, PanelResult, Quantity, Span, Titre
@@ -17,7 +19,8 @@ def assess(panel: Panel) -> Findings:
     """Judges every result of a panel, in order; linear, and pure."""
     times = taint.haemolysis_times(panel)
     findings = tuple(_judge(index, placed, times) for index, placed in enumerate(panel.results))
-    return Findings(findings, patterns.find(panel, findings))
+    seen = with_derived(see(panel, findings))
+    return Findings(findings, patterns.find(seen), tuple(seen.derived.values()))
 
 
 def _judge(index: int, placed: PanelResult, times: frozenset[object]) -> Finding:

@@ -12,11 +12,12 @@ from datetime import timedelta
 from typing import Literal
 
 from cds_service.clinical.analytes import URINE_KETONES
-from cds_service.clinical.seen import Seen, see
+from cds_service.clinical.kidney import aki_stage
+from cds_service.clinical.seen import Seen
 from cds_service.clinical.taint import SOURCE as PSEUDO_K
 from cds_service.clinical.taint import haemolysed
-from cds_service.domain import Finding, Indicator, Pattern, Said
-from fhir_adapter.model import Answer, Panel, PanelResult, Quantity
+from cds_service.domain import Indicator, Pattern, Said
+from fhir_adapter.model import Answer, Quantity
 
 KDIGO_AKI = "KDIGO Clinical Practice Guideline for Acute Kidney Injury, Kidney Int Suppl 2012;2:1-138"
 ADA_CRISES = "Umpierrez GE et al. Hyperglycemic Crises in Adults With Diabetes: A Consensus Report, Diabetes Care 2024;47:1257-1275"
@@ -35,9 +36,8 @@ TOGETHER = timedelta(hours=48)
 """How far apart the parts of a slower picture may have been taken: KDIGO's own short window."""
 
 
-def find(panel: Panel, findings: Sequence[Finding]) -> tuple[Pattern, ...]:
+def find(seen: Seen) -> tuple[Pattern, ...]:
     """All patterns of a panel, most urgent first."""
-    seen = see(panel, findings)
     found = [pattern for rule in RULES if (pattern := rule(seen)) is not None]
     order = {"critical": 0, "warning": 1, "info": 2}
     return tuple(sorted(found, key=lambda pattern: order[pattern.severity]))
@@ -55,27 +55,6 @@ def _pattern(
     return Pattern(
         id, Said(f"pattern-{id}-title", said), Said(f"pattern-{id}", said), severity, seen.indices(*analytes), citation
     )
-
-
-def aki_stage(placed: PanelResult) -> int:
-    """KDIGO AKI stage by serum creatinine against the lowest prior of 7 days (or +0.3 mg/dL within 48 h); 0 if none.
-
-    Urine output isn't known here. Numbers are in the result's own unit, so ratios need none; the absolute steps use the
-    canonical unit, mg/dL.
-    """
-    if placed.number is None or placed.canonical is None or placed.result.effective is None or placed.number <= 0:
-        return 0
-    to_canonical = placed.canonical / placed.number
-    now = placed.result.effective
-    week = [prior.number for prior in placed.priors if now - prior.effective <= timedelta(days=7) and prior.number > 0]
-    two_days = [prior.number for prior in placed.priors if now - prior.effective <= timedelta(hours=48)]
-    ratio = placed.number / min(week) if week else 0.0
-    rise = (placed.number - min(two_days)) * to_canonical if two_days else 0.0
-    if ratio < 1.5 - 1e-9 and rise < 0.3 - 1e-9:
-        return 0
-    if ratio >= 3.0 - 1e-9 or placed.canonical >= 4.0:
-        return 3
-    return 2 if ratio >= 2.0 - 1e-9 else 1
 
 
 def acute_kidney_injury(seen: Seen) -> Pattern | None:

@@ -8,6 +8,7 @@ from cds_service import words
 from cds_service.clinical.show import interval_text, with_unit
 from cds_service.domain import Flag
 from cds_service.pipeline import Pipeline, Trace
+from cds_service.said import derived_name, derived_value, evidence, reported
 from fhir_adapter.model import PanelResult, Quantity, ReferenceRange, Result
 from fhir_adapter.prompt import PROMPT_VERSION, render
 
@@ -29,6 +30,7 @@ def explain(pipeline: Pipeline, bundle: bytes, language: str | None) -> dict[str
             "sex": patient.sex,
             "birthDate": patient.birth_date.isoformat() if patient.birth_date else None,
             "pregnant": patient.pregnant,
+            "heightCm": patient.height_cm,
         },
         "read": [_read(placed) for placed in trace.panel.results],
         "notAssessed": [
@@ -54,8 +56,23 @@ def explain(pipeline: Pipeline, bundle: bytes, language: str | None) -> dict[str
                 "severity": pattern.severity,
                 "paths": [verdict.flags[index].subject.result.path for index in pattern.indices],
                 "citation": pattern.citation,
+                "for": [evidence(one, verdict.flags, said) for one in pattern.speaks_for],
+                "against": [evidence(one, verdict.flags, said) for one in pattern.speaks_against],
             }
             for pattern in verdict.patterns
+        ],
+        "derived": [
+            {
+                "id": one.id,
+                "name": derived_name(one, said),
+                "value": derived_value(one),
+                "code": one.code,
+                "interval": one.interval,
+                "paths": [placed.result.path for placed in one.inputs],
+                "reported": reported(one, said) or None,
+                "citation": one.citation,
+            }
+            for one in verdict.derived
         ],
         "cards": [{"indicator": card.indicator, "summary": card.summary} for card in trace.evaluation.cards],
         "model": None

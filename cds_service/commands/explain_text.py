@@ -58,7 +58,15 @@ def print_text(console: Console, shown: Json) -> None:
             console,
             f"pattern {pattern['id']} ({pattern['severity']}; {members}): {pattern['title']}. {pattern['text']}",
         )
+        for key in ("for", "against"):
+            if pattern[key]:
+                _field(console, f"{key}: {'; '.join(pattern[key])}")
         _field(console, f"← {pattern['citation']}")
+    for one in shown["derived"]:
+        inputs = " ".join(f"#{numbers[path]}" for path in one["paths"])
+        interval = f" ({one['interval']})" if one["interval"] else ""
+        _line(console, f"derived {one['id']} ({inputs}): {one['name']} {one['value']} {one['code'] or ''}{interval}")
+        _field(console, one["reported"], f"← {one['citation']}")
 
     model = shown["model"]
     said = f"{model['name']} {model['version']}" if model else (shown["degraded"] or "none, by setting")
@@ -129,6 +137,8 @@ def _patient(patient: Json) -> str:
     ]
     if patient["pregnant"] is not None:
         parts.append("pregnant" if patient["pregnant"] else "not pregnant")
+    if patient["heightCm"] is not None:
+        parts.append(f"{patient['heightCm']:.0f} cm")
     return ", ".join(parts)
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from cds_service import words
+from cds_service import said, words
 from cds_service.clinical.show import interval_text, unit_text, value_text
-from cds_service.domain import Action, Basis, Card, Flag, ModelInfo
+from cds_service.domain import Action, Basis, Card, Derived, Flag, ModelInfo
 from cds_service.pipeline import Evaluation
 from labcue.v1 import cds_pb2
 
@@ -37,7 +37,11 @@ def to_response(evaluation: Evaluation, *, trace_id: str = "", audit_id: str = "
             severity=pattern.severity,
             observations=[verdict.flags[index].subject.result.observation for index in pattern.indices],
             citation=pattern.citation,
+            speaks_for=[said.evidence(one, verdict.flags, language) for one in pattern.speaks_for],
+            speaks_against=[said.evidence(one, verdict.flags, language) for one in pattern.speaks_against],
         )
+    for derived in verdict.derived:
+        _derived(out.derived.add(), derived, language)
     if verdict.model is not None:
         set_model(out.model, verdict.model)
     out.degraded = verdict.degraded or ""
@@ -81,6 +85,19 @@ def _flag(out: cds_pb2.Flag, flag: Flag, language: str) -> None:
             interval_source=subject.interval.source,
             citation=subject.interval.citation or "",
         )
+
+
+def _derived(out: cds_pb2.Derived, derived: Derived, language: str) -> None:
+    out.id, out.display = derived.id, said.derived_name(derived, language)
+    out.value, out.unit = derived.value, derived.unit
+    out.text, out.shown_unit = derived.text, derived.shown_unit
+    out.code = derived.code or ""
+    out.interval, out.interval_citation = derived.interval or "", derived.interval_citation or ""
+    out.flagged = derived.flagged
+    out.inputs.extend(placed.result.path for placed in derived.inputs)
+    out.citation = derived.citation
+    if derived.reported is not None:
+        out.reported = derived.reported.result.path
 
 
 def _basis(out: cds_pb2.Basis, basis: Basis, language: str) -> None:

@@ -10,6 +10,8 @@ from cds_service.domain import Code, Said
 from fhir_adapter.errors import NOT_ASSESSED_CODES
 
 LANGUAGES = ("en", "fr")
+PARTS = ("", "derived.", "patterns.")
+"""What the texts are about: cards and flags, derived values, patterns. A key stands in one of them."""
 
 
 def say(language: str, said: Said) -> str:
@@ -42,5 +44,8 @@ def flag_word(language: str, code: Code) -> str:
 @cache
 def messages(language: str) -> dict[str, str]:
     """All messages of a language: key to template."""
-    text = resources.files(__name__).joinpath(f"{language}.toml").read_text(encoding="utf-8")
-    return {key: str(value) for key, value in tomllib.loads(text).items()}
+    found: dict[str, str] = {}
+    for part in PARTS:
+        text = resources.files(__name__).joinpath(f"{part}{language}.toml").read_text(encoding="utf-8")
+        found |= {key: str(value) for key, value in tomllib.loads(text).items()}
+    return found

@@ -1,0 +1,1 @@
+"""Values computed from results that were taken together: pure formulas, one registry, each with its source and domain."""
