@@ -11,6 +11,7 @@ from importlib import import_module
 from cds_service.config import Settings
 from cds_service.evaluator import Evaluates, Evaluator
 from cds_service.feedback import FeedbackStore
+from cds_service.inference.batched import Batched
 from cds_service.pipeline import Pipeline
 from cds_service.telemetry.setup import Telemetry, setup
 
@@ -33,11 +34,11 @@ def build_pipeline(settings: Settings) -> Pipeline:
     Raises:
         ConfigError, CatalogError, EngineError: what is set can't be loaded.
     """
-    from cds_service.inference.load import load_engine
+    from cds_service.inference.load import serving_engine
     from fhir_adapter import catalog
     from fhir_adapter.site import read_site
 
-    engine, degraded = load_engine(settings)
+    engine, degraded = serving_engine(settings)
     return Pipeline(settings, catalog.load(), engine, degraded, read_site(settings.site) if settings.site else None)
 
 
@@ -56,6 +57,11 @@ async def opened(
         store = FeedbackStore(settings.feedback_path)
         ending.callback(store.close)
         judge = pipeline if pipeline is not None else await asyncio.to_thread(build_pipeline, settings)
+        if pipeline is None and isinstance(judge, Pipeline):
+            ending.push_async_callback(asyncio.to_thread, judge.close)
+        engine = getattr(judge, "engine", None)
+        if isinstance(engine, Batched):
+            engine.batcher.observe = telemetry.passed
         evaluator = Evaluator(settings, judge, telemetry, store)
         ending.push_async_callback(asyncio.to_thread, evaluator.close)
         if settings.validation == "strict":

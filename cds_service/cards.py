@@ -43,7 +43,6 @@ LINKS = {
 }
 """Where a pattern's guideline can be read, for those with a lasting address."""
 _URGENCY = {"critical": 0, "warning": 1, "info": 2}
-_REASONS = {"model not loaded": "reason-model-not-loaded", "model failed": "reason-model-failed"}
 
 
 def compose(
@@ -271,7 +270,7 @@ class _Composer:
         pattern: str | None = None,
     ) -> Card:
         if self.verdict.degraded:
-            reason = self._say(_REASONS.get(self.verdict.degraded, "reason-other"))
+            reason = words.degraded(self.language, self.verdict.degraded)
             detail = f"{detail}\n\n_{escape(self._say('degraded', reason=reason))}_"
         reasons = tuple(OverrideReason(code, self._say(f"override-{code}"), OVERRIDE_SYSTEM) for code in OVERRIDES)
         return Card(

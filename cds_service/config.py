@@ -73,6 +73,16 @@ class Settings(BaseSettings):
         None, ge=0, le=1, description="P(abnormal) at which the model flags; default: the model's manifest, else 0.5."
     )
 
+    batch_tokens: int = Field(8192, ge=64, description="Most tokens that go through the model in one pass.")
+    batch_delay_s: float = Field(
+        0.002, ge=0, le=1, description="How long a pass waits for others while requests come in at once."
+    )
+    batch_queue: int = Field(256, ge=1, description="Requests that may wait for the model; one more is refused.")
+    engine_timeout_s: float = Field(30.0, gt=0, description="A pass that takes longer counts as hanging.")
+    answer_reserve_s: float = Field(
+        0.05, ge=0, description="Time kept for the rules at the end of a deadline; a model that needs it is left out."
+    )
+
     site: Path | None = Field(
         None, description="TOML file of the site's own intervals, for results that come without one."
     )

@@ -14,12 +14,11 @@ from cds_service.clinical.assess import assess
 from cds_service.config import Settings
 from cds_service.domain import Card, Thresholds, Verdict
 from cds_service.inference.engine import Engine, SlotScores
-from cds_service.inference.panel import prompts_for, score_prompts
+from cds_service.inference.panel import PanelScores, score_panel
 from fhir_adapter.catalog import Catalog
-from fhir_adapter.errors import Cancelled, DeadlineTooShort, EngineError
+from fhir_adapter.errors import Cancelled, DeadlineTooShort, EngineError, LabCueError
 from fhir_adapter.model import Intake, Panel
 from fhir_adapter.normalize import normalize
-from fhir_adapter.prompt import Prompt
 from fhir_adapter.read import Limits, read
 from fhir_adapter.site import Site
 
@@ -49,10 +48,19 @@ class Work:
         if self.deadline is not None and time.monotonic() >= self.deadline:
             raise DeadlineTooShort
 
+    def model_deadline(self, reserve_s: float) -> float | None:
+        """Until when the model may take: ``reserve_s`` before the deadline, so that the rules can still answer; of a short time
+        left at most half is kept back."""
+        if self.deadline is None:
+            return None
+        left = self.deadline - time.monotonic()
+        return self.deadline - min(reserve_s, left / 2)
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The answer to one bundle. ``timings`` maps each of STEPS and "total" to milliseconds."""
+    """The answer to one bundle. ``timings`` maps each of STEPS and "total" to milliseconds. ``prompts``: in how many the model
+    saw the panel, 0 where it took no part; with more than one it didn't see all results together."""
 
     verdict: Verdict
     cards: tuple[Card, ...]
@@ -60,6 +68,7 @@ class Evaluation:
     observations: int
     catalog_version: str
     timings: Mapping[str, float] = field(default_factory=dict)
+    prompts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +78,7 @@ class Trace:
     intake: Intake
     panel: Panel
     prompt: str | None
-    """What the model was shown; None where there is no model."""
+    """What the model was shown; None where it gave no scores."""
     scores: tuple[SlotScores, ...] | None
     evaluation: Evaluation
 
@@ -86,6 +95,17 @@ class Pipeline:
     engine: Engine | None = None
     degraded: str | None = None
     site: Site | None = None
+
+    @property
+    def healthy(self) -> bool:
+        """False where the model died or hangs: rules still answer, but another replica may do better."""
+        return bool(getattr(self.engine, "healthy", True))
+
+    def close(self) -> None:
+        """Ends the model's thread, where there is one. Nothing can be evaluated afterwards."""
+        close = getattr(self.engine, "close", None)
+        if close is not None:
+            close()
 
     def evaluate(self, bundle: bytes, *, language: str | None = None, work: Work | None = None) -> Evaluation:
         """Judges one bundle.
@@ -119,15 +139,14 @@ class Pipeline:
         with clock.step("assess"):
             found = assess(panel)
         with clock.step("score"):
-            prompts = prompts_for(self.engine, panel) if self.engine is not None else None
-            scores, degraded = self._score(prompts)
+            scored, degraded = self._score(panel, clock.work)
         with clock.step("decide"):
             verdict = policy.decide(
                 panel,
                 found,
-                scores,
+                scored.scores if scored is not None else None,
                 thresholds=self.thresholds,
-                model=self.engine.info if self.engine is not None and scores is not None else None,
+                model=self.engine.info if self.engine is not None and scored is not None else None,
                 degraded=degraded,
             )
         with clock.step("compose"):
@@ -139,9 +158,15 @@ class Pipeline:
             observations=intake.observations,
             catalog_version=self.catalog.version,
             timings=clock.finish(),
+            prompts=len(scored.prompts) if scored is not None and verdict.model is not None else 0,
         )
-        shown = None if prompts is None else "\n".join(prompt.text for prompt in prompts)
-        return Trace(intake, panel, shown, scores, evaluation)
+        return Trace(
+            intake,
+            panel,
+            "\n".join(prompt.text for prompt in scored.prompts) if scored is not None else None,
+            scored.scores if scored is not None else None,
+            evaluation,
+        )
 
     @property
     def thresholds(self) -> Thresholds:
@@ -150,14 +175,17 @@ class Pipeline:
             return Thresholds(self.settings.threshold)
         return self.engine.thresholds if self.engine is not None else Thresholds()
 
-    def _score(self, prompts: list[Prompt] | None) -> tuple[tuple[SlotScores, ...] | None, str | None]:
-        """The model's scores, or why there are none: a model that fails degrades the answer, it never ends it."""
-        if self.engine is None or prompts is None:
+    def _score(self, panel: Panel, work: Work) -> tuple[PanelScores | None, str | None]:
+        """The model's scores, or why there are none: a model that fails or is late degrades the answer, it never ends it."""
+        if self.engine is None:
             return None, self.degraded
+        until = work.model_deadline(self.settings.answer_reserve_s)
         try:
-            return score_prompts(self.engine, prompts), None
+            return score_panel(self.engine, panel, deadline=until, cancelled=work.cancelled), None
         except EngineError as error:
             return None, str(error)
+        except LabCueError:  # the caller has gone, or there is no room
+            raise
         except Exception as error:  # whatever a model does, the rules still answer
             log.error("engine failed: %s", type(error).__name__)
             return None, EngineError.message
@@ -173,7 +201,7 @@ class _Clock:
     """Times the steps, opens their spans and looks at the deadline between them."""
 
     def __init__(self, work: Work) -> None:
-        self._work = work
+        self.work = work
         self._start = time.perf_counter()
         self._spent: dict[str, float] = {}
 
@@ -190,8 +218,8 @@ class _Step(AbstractContextManager[object]):
         self._clock, self._name = clock, name
 
     def __enter__(self) -> object:
-        self._clock._work.check()
-        self._span = self._clock._work.observe(self._name)
+        self._clock.work.check()
+        self._span = self._clock.work.observe(self._name)
         self._span.__enter__()
         self._began = time.perf_counter()
         return self

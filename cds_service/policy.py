@@ -27,10 +27,11 @@ from cds_service.domain import (
     Verdict,
 )
 from cds_service.inference.engine import SlotScores
+from fhir_adapter.errors import EngineAnswer
 from fhir_adapter.model import NotAssessed, Panel, PanelResult
 from fhir_adapter.prompt import LABELS
 
-BAD_ANSWER = "model answered badly"
+BAD_ANSWER = EngineAnswer.message
 _MODEL_MAY_JUDGE = frozenset({"no-interval", "unit-unknown", "unit-mismatch", "unknown-answer", "indeterminate"})
 
 

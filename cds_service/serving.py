@@ -6,9 +6,10 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from cds_service.backend import Backend, opened, warm_up
 from cds_service.config import Settings
@@ -16,6 +17,8 @@ from cds_service.evaluator import Evaluates
 from cds_service.telemetry.setup import Telemetry
 
 log = logging.getLogger(__name__)
+HEALTH_S = 1.0
+"""How often the model's health is looked at."""
 
 
 @dataclass(slots=True)
@@ -77,12 +80,47 @@ async def running(
         backend.ready = True
         for door in doors:
             await door.ready()
+        watching = asyncio.create_task(_watch(backend, doors))
+        ending.push_async_callback(_ended, watching)
         yield Running(
             grpc_door.port if grpc_door is not None else None,
             http_door.port if http_door is not None else None,
             backend,
             drain,
         )
+
+
+class _Door(Protocol):
+    async def ready(self) -> None: ...
+
+    async def not_well(self) -> None: ...
+
+
+async def _watch(backend: Backend, doors: Sequence[_Door]) -> None:
+    """Health follows the model's. Calls are answered either way, by rules where need be: it is the orchestrator that shall send
+    them elsewhere, and restart this process."""
+    well = True
+    while True:
+        await asyncio.sleep(HEALTH_S)
+        if backend.evaluator.draining:
+            return
+        now = bool(getattr(backend.pipeline, "healthy", True))
+        if now is well:
+            continue
+        well = now
+        if well:
+            log.warning("the model answers again")
+        else:
+            log.error("the model stopped or hangs: not ready, rules answer")
+        backend.ready = well
+        for door in doors:
+            await (door.ready() if well else door.not_well())
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 async def serve(

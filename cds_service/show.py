@@ -17,7 +17,7 @@ from rich.text import Text
 
 from cds_service import words
 from cds_service.markdown import plain
-from fhir_adapter.errors import BENIGN_NOT_ASSESSED
+from fhir_adapter.errors import BENIGN_NOT_ASSESSED, DEGRADED_REASONS
 from labcue.v1 import cds_pb2
 
 COLOURS = {"critical": "bold white on red", "warning": "black on yellow", "info": "black on cyan"}
@@ -74,7 +74,6 @@ _FRENCH = {
     "warning": "ALERTE",
     "info": "INFO",
 }
-_REASONS = {"model not loaded": "reason-model-not-loaded", "model failed": "reason-model-failed"}
 _CHROME: Mapping[str, Mapping[str, str]] = {"en": _ENGLISH, "fr": _FRENCH}
 
 
@@ -170,8 +169,8 @@ class _Page:
         return text
 
     def _degraded(self, evaluation: cds_pb2.Evaluation) -> str:
-        reason = _REASONS.get(evaluation.degraded)
-        said = plain(evaluation.degraded) if reason is None else words.template(evaluation.language, reason)
+        known = evaluation.degraded in DEGRADED_REASONS  # another version of the service may say something else
+        said = words.degraded(evaluation.language, evaluation.degraded) if known else plain(evaluation.degraded)
         return words.template(evaluation.language, "degraded").format(reason=said)
 
     def _about(self, card: cds_pb2.Card) -> list[cds_pb2.Flag]:

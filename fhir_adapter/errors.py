@@ -21,7 +21,12 @@ The tree::
     ├── Cancelled               the caller went away
     ├── Draining                the service is stopping
     ├── EngineError             the model failed (answered by rules, unless told otherwise)
-    │   └── EngineNotLoaded
+    │   ├── EngineNotLoaded     there is no model
+    │   ├── EngineLate          no answer in the time that was left
+    │   ├── EngineStopped       it died, or hangs
+    │   ├── EngineMemory        out of memory, even for this panel alone
+    │   ├── EngineAnswer        not one probability per label for each result asked about
+    │   └── PromptTooLong       one result alone is beyond the model's context window
     ├── FeedbackError           feedback that can't be stored as sent
     ├── ConfigError             settings that don't hold, all of them at once
     ├── CatalogError            catalog data that doesn't hold
@@ -191,6 +196,49 @@ class EngineNotLoaded(EngineError):
 
     code = "engine-not-loaded"
     message = "model not loaded"
+
+
+class EngineLate(EngineError):
+    """The model had no answer in the time that was left."""
+
+    code = "engine-late"
+    message = "model too late"
+
+
+class EngineStopped(EngineError):
+    """The model died or hangs; nothing more is asked of it."""
+
+    code = "engine-stopped"
+    message = "model stopped"
+
+
+class EngineMemory(EngineError):
+    """Out of memory; said to a caller where its panel alone is too much."""
+
+    code = "engine-memory"
+    message = "model out of memory"
+
+
+class EngineAnswer(EngineError):
+    """The answer isn't one probability per label for each result that was asked about."""
+
+    code = "engine-bad-answer"
+    message = "model answered badly"
+
+
+class PromptTooLong(EngineError):
+    """Beyond the model's context window; nothing is cut off."""
+
+    code = "engine-prompt-too-long"
+    message = "prompt too long"
+
+
+DEGRADED_REASONS: dict[str, str] = {
+    kind.message: kind.code
+    for kind in (EngineError, EngineNotLoaded, EngineLate, EngineStopped, EngineMemory, EngineAnswer, PromptTooLong)
+}
+"""Why an answer is degraded: the text that answers carry → the stable code that metrics carry. Another text counts as
+``engine-failed``."""
 
 
 class FeedbackError(InvalidInput):

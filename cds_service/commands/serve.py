@@ -30,8 +30,11 @@ def run(settings: Settings) -> None:
             address = f"http://{host}:{server.http_port}/cds-services"
             print(f"labcue serves on {address} (CDS Hooks, no TLS){degraded}", flush=True)
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings, pipeline, ready=ready))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings, pipeline, ready=ready))
+    finally:
+        pipeline.close()
 
 
 def _security(settings: Settings) -> str:

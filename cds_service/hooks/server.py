@@ -75,6 +75,9 @@ class HttpDoor:
     async def ready(self) -> None:
         """Nothing to do: ``/readyz`` looks at the backend."""
 
+    async def not_well(self) -> None:
+        """Nothing to do: ``/readyz`` looks at the backend."""
+
     async def not_ready(self) -> None:
         """Nothing to do: ``/readyz`` looks at the backend."""
 

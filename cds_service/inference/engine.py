@@ -1,10 +1,10 @@
-"""The Engine protocol: a probability for each label at each slot of each prompt."""
+"""The Engine protocol: a probability for each label at each slot of each prompt; and what an engine may offer beyond it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from cds_service.domain import ModelInfo, Thresholds
 from fhir_adapter.prompt import Prompt
@@ -24,8 +24,17 @@ class SlotScores:
         return 1.0 - self.probabilities[0]
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A prompt as tokens: ``ids``, and ``at``, the index in them of each slot's last token, in the order of the slots."""
+
+    prompt: Prompt
+    ids: Sequence[int]
+    at: Sequence[int]
+
+
 class Engine(Protocol):
-    """Scores panels. ``score`` blocks; the pipeline runs it in a worker thread."""
+    """Scores panels. ``score`` blocks; one thread at a time calls it, that of :mod:`cds_service.inference.batcher`."""
 
     @property
     def info(self) -> ModelInfo: ...
@@ -44,5 +53,48 @@ class Engine(Protocol):
 
         Raises:
             EngineError: the model failed, or answered something that isn't a probability.
+        """
+        ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """An engine whose prompts can be made tokens in the thread that brings them, so that the model's own thread only computes
+    and a batch is packed by the tokens that are in it."""
+
+    def prepare(self, prompt: Prompt) -> Prepared:
+        """Safe from any thread, whatever the engine does meanwhile.
+
+        Raises:
+            PromptTooLong: beyond the context window.
+            EngineError: a prompt that this model can't read.
+        """
+        ...
+
+    def score_prepared(self, rows: Sequence[Prepared]) -> list[tuple[SlotScores, ...]]:
+        """As :meth:`Engine.score`."""
+        ...
+
+
+@runtime_checkable
+class FreesMemory(Protocol):
+    """An engine that can give memory back after it ran out."""
+
+    def free_memory(self) -> None: ...
+
+
+@runtime_checkable
+class Bounded(Protocol):
+    """What answers a caller inside its deadline: the batcher, or an engine that has a queue of its own elsewhere."""
+
+    def score_within(
+        self, prompts: Sequence[Prompt], *, deadline: float | None, cancelled: Callable[[], bool]
+    ) -> list[tuple[SlotScores, ...]]:
+        """As :meth:`Engine.score`, by ``deadline`` (``time.monotonic``), or an error by then.
+
+        Raises:
+            EngineError: the model failed, or has no answer in time.
+            Cancelled: the caller has gone.
+            Overloaded: no room for one more caller.
         """
         ...

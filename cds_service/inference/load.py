@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from cds_service.config import Settings
-from cds_service.inference.engine import Engine
+from cds_service.inference.batched import Batched
+from cds_service.inference.batcher import Batcher, Limits
+from cds_service.inference.engine import Bounded, Engine
 from fhir_adapter.errors import ConfigError, EngineNotLoaded, Violation
 
 EMBEDDED = Path(__file__).parent / "embedded"
@@ -41,3 +43,22 @@ def load_engine(settings: Settings) -> tuple[Engine | None, str | None]:
     from cds_service.inference.mistral import load_mistral
 
     return load_mistral(model_path, settings.adapter_path, device=settings.device), None
+
+
+def serving_engine(settings: Settings) -> tuple[Engine | None, str | None]:
+    """As :func:`load_engine`, ready for many threads: a model of this process stands behind the batcher; an engine that bounds its
+    callers itself stands alone.
+
+    Raises:
+        ConfigError, EngineNotLoaded: as :func:`load_engine`.
+    """
+    engine, degraded = load_engine(settings)
+    if engine is None or isinstance(engine, Bounded):
+        return engine, degraded
+    limits = Limits(
+        tokens=settings.batch_tokens,
+        delay_s=settings.batch_delay_s,
+        queue=settings.batch_queue,
+        hang_s=settings.engine_timeout_s,
+    )
+    return Batched(engine, Batcher(limits)), degraded

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from cds_service.domain import ModelInfo, Thresholds
-from cds_service.inference.engine import SlotScores
+from cds_service.inference import tokens
+from cds_service.inference.engine import Prepared, SlotScores
 from cds_service.inference.lora import Adapter, read_adapter
 from cds_service.inference.manifest import FILE, Manifest, read_manifest, refuse
 from cds_service.inference.shared import SharedModel
-from cds_service.inference.slots import label_ids, slot_tokens
+from cds_service.inference.slots import label_ids
 from cds_service.inference.weights import choose_device, load_model, load_tokenizer
-from fhir_adapter.errors import ConfigError, EngineError
-from fhir_adapter.model import Interval, Panel, PanelResult, Patient, Quantity, Result
-from fhir_adapter.prompt import Prompt, render
+from fhir_adapter.errors import ConfigError, EngineAnswer, EngineError, EngineMemory, EngineStopped
+from fhir_adapter.prompt import Prompt
 
 TOKENS_A_PASS = 16_384
 """Most tokens, padding included, in one forward pass of several prompts; a longer single prompt still goes alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One prompt as tokens; ``at`` are the positions of its slots' last tokens."""
-
-    index: int
-    ids: list[int]
-    at: list[int]
+WASTE = 0.5
+"""Largest share of a pass that may be padding."""
 
 
 class MistralEngine:
@@ -80,38 +72,42 @@ class MistralEngine:
         Raises:
             EngineError: as :meth:`score`.
         """
-        result = Result("", "", (), "Potassium", Quantity(4.1, "mmol/L"))
-        interval = Interval(3.5, 5.1, "mmol/L", "lab")
-        placed = PanelResult(result, display="Potassium", number=4.1, unit="mmol/L", interval=interval, position=-0.25)
-        self.score([render(Panel(Patient(), (placed,), (), 1))])
+        self.score([tokens.sample()])
 
     def score(self, prompts: Sequence[Prompt]) -> list[tuple[SlotScores, ...]]:
         """One tuple per prompt, one SlotScores per slot, in order. Prompts of about one length share a pass.
 
         Raises:
-            EngineError: "prompt too long" (nothing is cut off: the caller splits the panel), out of memory, another prompt
-                version than the model's, or numbers that aren't probabilities.
+            PromptTooLong: nothing is cut off: the caller splits the panel.
+            EngineMemory: out of memory.
+            EngineAnswer: numbers that aren't probabilities.
+            EngineStopped: the device can't be used again.
+            EngineError: another prompt version than the model's, or any other failure.
         """
-        rows = [self._row(index, prompt) for index, prompt in enumerate(prompts) if prompt.slots]
-        answers: list[tuple[SlotScores, ...]] = [() for _ in prompts]
-        for group in _groups(rows):
-            for row, probabilities in zip(group, self._forward(group), strict=True):
-                slots = prompts[row.index].slots
-                answers[row.index] = tuple(
-                    SlotScores(slot.result, tuple(numbers)) for slot, numbers in zip(slots, probabilities, strict=True)
-                )
+        rows = [self.prepare(prompt) for prompt in prompts if prompt.slots]
+        answers = iter(self.score_prepared(rows))
+        return [next(answers) if prompt.slots else () for prompt in prompts]
+
+    def prepare(self, prompt: Prompt) -> Prepared:
+        """As :meth:`cds_service.inference.engine.Prepares.prepare`."""
+        return tokens.prepare(prompt, self._tokenizer, self._manifest, self._longest)
+
+    def score_prepared(self, rows: Sequence[Prepared]) -> list[tuple[SlotScores, ...]]:
+        """As :meth:`score`, for what :meth:`prepare` gave."""
+        answers: list[tuple[SlotScores, ...]] = [() for _ in rows]
+        for group in tokens.passes(rows, TOKENS_A_PASS, WASTE):
+            for index, probabilities in zip(group, self._forward([rows[index] for index in group]), strict=True):
+                answers[index] = tokens.scores(rows[index], probabilities)
         return answers
 
-    def _row(self, index: int, prompt: Prompt) -> _Row:
-        if prompt.version != self._manifest.prompt_version:
-            raise EngineError("the model was trained on another prompt version")
-        encoding = self._tokenizer.encode(prompt.text)
-        ids: list[int] = encoding.ids
-        if len(ids) > self._longest:
-            raise EngineError("prompt too long")
-        return _Row(index, ids, slot_tokens(prompt, encoding.offsets))
+    def free_memory(self) -> None:
+        """Gives cached memory of the device back."""
+        import torch
 
-    def _forward(self, rows: Sequence[_Row]) -> list[list[list[float]]]:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _forward(self, rows: Sequence[Prepared]) -> list[list[list[float]]]:
         """Probabilities over LABELS for each slot of each row. Padding stands on the right, where no token sees it."""
         import torch
 
@@ -119,7 +115,7 @@ class MistralEngine:
             with self._shared.using(self._adapter), torch.inference_mode():
                 device = self._model.device
                 width = max(len(row.ids) for row in rows)
-                ids = torch.tensor([row.ids + [0] * (width - len(row.ids)) for row in rows], device=device)
+                ids = torch.tensor([[*row.ids] + [0] * (width - len(row.ids)) for row in rows], device=device)
                 padded = any(len(row.ids) < width for row in rows)
                 mask = (
                     torch.tensor([[1] * len(row.ids) + [0] * (width - len(row.ids)) for row in rows], device=device)
@@ -134,30 +130,25 @@ class MistralEngine:
                 logits = self._model.lm_head(hidden[which, where])[:, self._labels].float()
                 probabilities = torch.softmax(logits / self._manifest.temperature, dim=-1)
                 if not bool(torch.isfinite(probabilities).all()):
-                    raise EngineError("the model answered something that isn't a probability")
+                    raise EngineAnswer
                 flat: list[list[float]] = probabilities.cpu().tolist()
         except torch.OutOfMemoryError:
-            raise EngineError("the model ran out of memory") from None
+            raise EngineMemory from None
         except EngineError:
             raise
         except MemoryError:
-            raise EngineError("the model ran out of memory") from None
+            raise EngineMemory from None
         except RuntimeError as error:  # torch says "not enough memory" on a CPU with a bare RuntimeError
-            memory = "memory" in str(error)
-            raise EngineError("the model ran out of memory" if memory else EngineError.message) from None
+            raise _failure(str(error)) from None
         numbers = iter(flat)
         return [[next(numbers) for _ in row.at] for row in rows]
 
 
-def _groups(rows: Sequence[_Row]) -> list[list[_Row]]:
-    """Rows in groups of at most TOKENS_A_PASS tokens with their padding, shortest first so that little is padded."""
-    groups: list[list[_Row]] = []
-    for row in sorted(rows, key=lambda row: len(row.ids)):
-        if groups and (len(groups[-1]) + 1) * len(row.ids) <= TOKENS_A_PASS:
-            groups[-1].append(row)
-        else:
-            groups.append([row])
-    return groups
+def _failure(text: str) -> EngineError:
+    """What torch's own error amounts to. After most CUDA errors the process can't use the device again."""
+    if "CUDA error" in text and "out of memory" not in text:
+        return EngineStopped()
+    return EngineMemory() if "memory" in text else EngineError()
 
 
 def load_mistral(model_path: Path, adapter_path: Path | None = None, *, device: str = "auto") -> MistralEngine:

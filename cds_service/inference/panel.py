@@ -1,19 +1,57 @@
-"""A whole panel through an engine, in as many prompts as the engine's limit asks for."""
+"""A whole panel through an engine, in as many prompts as the engine's limits ask for."""
 
 from __future__ import annotations
 
-from cds_service.inference.engine import Engine, SlotScores
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cds_service.inference.engine import Bounded, Engine, SlotScores
+from fhir_adapter.errors import EngineAnswer, PromptTooLong
 from fhir_adapter.model import Panel
 from fhir_adapter.prompt import Prompt, chunks, render
 
 
-def prompts_for(engine: Engine, panel: Panel) -> list[Prompt]:
-    """The prompts that ``engine`` is to be shown: one, or several of at most its ``max_results`` results each (an attribute
-    an engine may have; :class:`cds_service.inference.mistral.MistralEngine` takes it from its manifest)."""
-    limit = getattr(engine, "max_results", None)
+@dataclass(frozen=True, slots=True)
+class PanelScores:
+    """The scores of all slots of a panel in the order of its results, and the prompts that the model was shown: with more than
+    one, it didn't see all results together."""
+
+    scores: tuple[SlotScores, ...]
+    prompts: tuple[Prompt, ...]
+
+
+def prompts_for(engine: Engine, panel: Panel, limit: int | None = None) -> list[Prompt]:
+    """The prompts that ``engine`` is to be shown: one, or several of at most ``limit`` results each (default: its
+    ``max_results``, an attribute an engine may have; those with a manifest take it from there)."""
+    limit = limit or getattr(engine, "max_results", None)
     if not isinstance(limit, int) or len(panel.results) <= limit:
         return [render(panel)]
     return chunks(panel, limit)
+
+
+def score_panel(
+    engine: Engine,
+    panel: Panel,
+    *,
+    deadline: float | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> PanelScores:
+    """All results of ``panel`` through ``engine``. A prompt beyond the context window is split in two, as often as it takes.
+
+    Raises:
+        PromptTooLong: a single result is too long.
+        EngineError: from the engine, or an answer with too few or too many prompts.
+        Cancelled, Overloaded: from the batcher.
+    """
+    prompts = prompts_for(engine, panel)
+    while True:
+        try:
+            return PanelScores(_ask(engine, prompts, deadline, cancelled), tuple(prompts))
+        except PromptTooLong:
+            most = max(len(prompt.slots) for prompt in prompts)
+            if most <= 1:
+                raise
+            prompts = prompts_for(engine, panel, limit=(most + 1) // 2)
 
 
 def score_prompts(engine: Engine, prompts: list[Prompt]) -> tuple[SlotScores, ...]:
@@ -22,7 +60,19 @@ def score_prompts(engine: Engine, prompts: list[Prompt]) -> tuple[SlotScores, ..
     Raises:
         EngineError: from the engine.
     """
+    return _ask(engine, prompts, None, lambda: False)
+
+
+def _ask(
+    engine: Engine, prompts: list[Prompt], deadline: float | None, cancelled: Callable[[], bool]
+) -> tuple[SlotScores, ...]:
     asked = [prompt for prompt in prompts if prompt.slots]
     if not asked:
         return ()
-    return tuple(score for scores in engine.score(asked) for score in scores)
+    if isinstance(engine, Bounded):
+        answers = engine.score_within(asked, deadline=deadline, cancelled=cancelled)
+    else:
+        answers = engine.score(asked)
+    if len(answers) != len(asked):
+        raise EngineAnswer
+    return tuple(score for answer in answers for score in answer)

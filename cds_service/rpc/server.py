@@ -68,6 +68,11 @@ class GrpcDoor:
         await self._checks.set("", SERVING)
         await self._checks.set(SERVICE, SERVING)
 
+    async def not_well(self) -> None:
+        """Health says NOT_SERVING until :meth:`ready` is called again."""
+        await self._checks.set("", NOT_SERVING)
+        await self._checks.set(SERVICE, NOT_SERVING)
+
     async def not_ready(self) -> None:
         """Health says NOT_SERVING from now on."""
         await self._checks.enter_graceful_shutdown()

@@ -45,6 +45,7 @@ def to_response(evaluation: Evaluation, *, trace_id: str = "", audit_id: str = "
     if verdict.model is not None:
         set_model(out.model, verdict.model)
     out.degraded = verdict.degraded or ""
+    out.model_prompts = evaluation.prompts
     out.trace_id, out.audit_id = trace_id, audit_id
     for step, milliseconds in evaluation.timings.items():
         setattr(out.timings, f"{step}_ms", round(milliseconds, 3))

@@ -11,7 +11,7 @@ from cds_service.domain import Code, FlagSource
 from cds_service.hooks.services import SERVICES
 from cds_service.pipeline import STEPS
 from cds_service.telemetry import names
-from fhir_adapter.errors import NOT_ASSESSED_CODES
+from fhir_adapter.errors import DEGRADED_REASONS, NOT_ASSESSED_CODES
 
 Attribute = str | int | float | bool
 MAX_VALUE = 120
@@ -29,6 +29,7 @@ CLOSED: dict[str, frozenset[str]] = {
     names.CODE: frozenset(get_args(Code)),
     names.SOURCE: frozenset(get_args(FlagSource)),
     names.REASON: frozenset(NOT_ASSESSED_CODES),
+    names.DEGRADED_REASON: frozenset(DEGRADED_REASONS.values()),
     names.LANGUAGE: frozenset(words.LANGUAGES),
 }
 """Attributes whose values are members of a closed set."""

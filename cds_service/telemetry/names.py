@@ -18,6 +18,7 @@ CODE = "labcue.flag.code"
 SOURCE = "labcue.flag.source"
 REASON = "labcue.not_assessed.code"
 DEGRADED = "labcue.degraded"
+DEGRADED_REASON = "labcue.degraded.reason"
 LANGUAGE = "labcue.language"
 OBSERVATIONS = "labcue.observations"
 FLAGS = "labcue.flags"
@@ -43,6 +44,7 @@ ALLOWED = frozenset(
         SOURCE,
         REASON,
         DEGRADED,
+        DEGRADED_REASON,
         LANGUAGE,
         OBSERVATIONS,
         FLAGS,
@@ -64,9 +66,17 @@ NOT_ASSESSED = "labcue.not_assessed"
 ERRORS = "labcue.errors"
 IN_FLIGHT = "labcue.requests.in_flight"
 QUEUED = "labcue.requests.queued"
+DEGRADATIONS = "labcue.degradations"
+MODEL_DURATION = "labcue.model.pass.duration"
+MODEL_REQUESTS = "labcue.model.pass.requests"
+MODEL_TOKENS = "labcue.model.pass.tokens"
 DROPPED = "labcue.telemetry.dropped_attributes"
 
 CALL_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 """Seconds; those that the semantic conventions advise for calls."""
 STEP_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 """Seconds; a step of a small bundle takes less than a millisecond."""
+PASS_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+"""Requests in one pass of the model."""
+TOKEN_BUCKETS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
+"""Tokens in one pass of the model."""

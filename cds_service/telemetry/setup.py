@@ -25,8 +25,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from cds_service.config import Settings
 from cds_service.domain import Verdict
+from cds_service.inference.batcher import Pass
 from cds_service.telemetry import names
 from cds_service.telemetry.guard import METHODS, Attribute, allowed
+from fhir_adapter.errors import DEGRADED_REASONS, EngineError
 
 
 class Telemetry:
@@ -64,6 +66,25 @@ class Telemetry:
         self._requests = meter.create_counter(names.REQUESTS, description="Calls, by method and status")
         self._flags = meter.create_counter(names.FLAGGED, description="Flags, by code and source")
         self._not_assessed = meter.create_counter(names.NOT_ASSESSED, description="Not assessed, by reason")
+        self._degradations = meter.create_counter(
+            names.DEGRADATIONS, description="Answers by rules alone although a model is wanted, by reason"
+        )
+        self._pass = meter.create_histogram(
+            names.MODEL_DURATION,
+            unit="s",
+            description="Duration of one pass of the model",
+            explicit_bucket_boundaries_advisory=names.STEP_BUCKETS,
+        )
+        self._pass_requests = meter.create_histogram(
+            names.MODEL_REQUESTS,
+            description="Requests in one pass of the model",
+            explicit_bucket_boundaries_advisory=names.PASS_BUCKETS,
+        )
+        self._pass_tokens = meter.create_histogram(
+            names.MODEL_TOKENS,
+            description="Tokens in one pass of the model",
+            explicit_bucket_boundaries_advisory=names.TOKEN_BUCKETS,
+        )
         self._errors = meter.create_counter(names.ERRORS, description="Errors, by code")
         self._in_flight = meter.create_up_down_counter(names.IN_FLIGHT, description="Evaluations running")
         self._queued = meter.create_up_down_counter(names.QUEUED, description="Evaluations waiting")
@@ -155,11 +176,21 @@ class Telemetry:
         }
         if verdict.model is not None:
             found[names.MODEL] = verdict.model.name
+        if verdict.degraded:
+            why = DEGRADED_REASONS.get(verdict.degraded, EngineError.code)
+            found[names.DEGRADED_REASON] = why
+            self._degradations.add(1, self.attributes({names.DEGRADED_REASON: why}))
         span.set_attributes(self.attributes(found))
-        for (code, source), count in Counter((flag.code, flag.source) for flag in verdict.flags).items():
-            self._flags.add(count, self.attributes({names.CODE: code, names.SOURCE: source}))
+        for (flagged, source), count in Counter((flag.code, flag.source) for flag in verdict.flags).items():
+            self._flags.add(count, self.attributes({names.CODE: flagged, names.SOURCE: source}))
         for reason, count in Counter(entry.code for entry in verdict.not_assessed).items():
             self._not_assessed.add(count, self.attributes({names.REASON: reason}))
+
+    def passed(self, seen: Pass) -> None:
+        """One pass of the model."""
+        self._pass.record(seen.seconds)
+        self._pass_requests.record(seen.requests)
+        self._pass_tokens.record(seen.tokens)
 
     def running(self, change: int) -> None:
         self._in_flight.add(change)

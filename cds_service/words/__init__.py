@@ -7,7 +7,7 @@ from functools import cache
 from importlib import resources
 
 from cds_service.domain import Code, Said
-from fhir_adapter.errors import NOT_ASSESSED_CODES
+from fhir_adapter.errors import DEGRADED_REASONS, NOT_ASSESSED_CODES
 
 LANGUAGES = ("en", "fr")
 PARTS = ("", "derived.", "patterns.")
@@ -34,6 +34,12 @@ def not_assessed(language: str, code: str) -> str:
     if language == "en" or language not in LANGUAGES:
         return NOT_ASSESSED_CODES[code]
     return messages(language).get(f"not-assessed-{code}") or NOT_ASSESSED_CODES[code]
+
+
+def degraded(language: str, reason: str) -> str:
+    """Why the model did not take part, from ``Verdict.degraded``."""
+    code = DEGRADED_REASONS.get(reason)
+    return template(language, f"reason-{code}" if code is not None else "reason-other")
 
 
 def flag_word(language: str, code: Code) -> str:

@@ -11,12 +11,23 @@ import pytest
 
 from cds_service.config import Settings
 from cds_service.domain import ModelInfo, Thresholds
+from cds_service.inference.batched import Batched
+from cds_service.inference.batcher import Batcher
 from cds_service.inference.engine import SlotScores
 from cds_service.inference.fake import FakeEngine
 from cds_service.pipeline import STEPS, Pipeline, Work, choose_language
 from fhir_adapter import catalog
-from fhir_adapter.errors import Cancelled, DeadlineTooShort, EngineError
+from fhir_adapter.errors import (
+    Cancelled,
+    DeadlineTooShort,
+    EngineError,
+    EngineMemory,
+    EngineStopped,
+    Overloaded,
+    PromptTooLong,
+)
 from fhir_adapter.prompt import Prompt
+from tests.cds_service.inference.engines import Telling
 
 LOINC = "http://loinc.org"
 
@@ -120,6 +131,81 @@ def test_a_model_that_clears_everything_clears_no_floor() -> None:
     codes = {flag.subject.result.observation: flag.code for flag in _pipeline(engine).evaluate(PANEL).verdict.flags}
     assert codes["Observation/k"] == "HH"
     assert codes["Observation/crea"] == "N"  # only the usual interval speaks for it: the model decides
+
+
+def test_a_late_model_leaves_time_for_the_rules() -> None:
+    engine = Telling()
+    engine.gate.clear()
+    pipeline = _pipeline(Batched(engine, Batcher()), answer_reserve_s=5.0)
+    try:
+        answered = pipeline.evaluate(PANEL, work=Work(deadline=time.monotonic() + 6))
+        assert answered.verdict.degraded == "model too late"
+        assert [flag.code for flag in answered.verdict.flags] == [
+            flag.code for flag in _pipeline().evaluate(PANEL).verdict.flags
+        ]
+        assert answered.prompts == 0
+    finally:
+        engine.gate.set()
+        pipeline.close()
+
+
+def test_of_a_short_deadline_half_is_the_models() -> None:
+    now = time.monotonic()
+    until = Work(deadline=now + 0.04).model_deadline(0.05)
+    assert until is not None
+    assert now + 0.019 < until < now + 0.04
+    assert Work().model_deadline(0.05) is None
+
+
+def test_who_leaves_while_the_model_works_ends_the_work() -> None:
+    engine = Telling()
+    engine.gate.clear()
+    pipeline = _pipeline(Batched(engine, Batcher()))
+    try:
+        with pytest.raises(Cancelled):
+            pipeline.evaluate(PANEL, work=Work(cancelled=lambda: engine.entered.acquire(blocking=False)))
+    finally:
+        engine.gate.set()
+        pipeline.close()
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (EngineStopped, "model stopped"),
+        (EngineMemory, "model out of memory"),
+        (PromptTooLong, "prompt too long"),
+        (ZeroDivisionError, "model failed"),
+    ],
+)
+def test_each_way_of_failing_has_its_reason(fault: type[Exception], reason: str) -> None:
+    def fail(prompts: Sequence[Prompt]) -> None:
+        raise fault
+
+    pipeline = _pipeline(Batched(Telling(fail), Batcher()))
+    assert pipeline.evaluate(PANEL).verdict.degraded == reason
+    assert pipeline.healthy == (fault is not EngineStopped)
+    pipeline.close()
+
+
+def test_a_full_queue_of_the_model_is_an_overload_not_a_worse_answer() -> None:
+    class Full(Telling):
+        def score_within(self, prompts: Sequence[Prompt], **_: object) -> list[tuple[SlotScores, ...]]:
+            raise Overloaded
+
+    with pytest.raises(Overloaded):
+        _pipeline(Full()).evaluate(PANEL)
+
+
+def test_the_threshold_is_that_of_the_model_that_answered() -> None:
+    normal = (0.9, 0.0, 0.1, 0.0, 0.0, 0.0, 0.0)
+    engine = Broken([tuple(SlotScores(slot, normal) for slot in range(3))])
+    codes = {}
+    for threshold in (0.05, 0.5):
+        engine.thresholds = Thresholds(threshold)
+        flags = _pipeline(engine).evaluate(PANEL).verdict.flags
+        codes[threshold] = next(flag.code for flag in flags if flag.subject.result.observation == "Observation/crea")
+    assert codes == {0.05: "H", 0.5: "N"}
 
 
 def test_why_there_is_no_model_is_said() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from cds_service import words
 from cds_service.domain import Code, Said
-from fhir_adapter.errors import NOT_ASSESSED_CODES
+from fhir_adapter.errors import DEGRADED_REASONS, NOT_ASSESSED_CODES
 
 
 def test_a_language_that_is_not_there_is_answered_in_english() -> None:
@@ -32,6 +32,13 @@ def test_every_reason_has_words(language: str) -> None:
     for code in NOT_ASSESSED_CODES:
         assert words.not_assessed(language, code)
         assert language == "en" or words.not_assessed(language, code) != NOT_ASSESSED_CODES[code]
+
+
+@pytest.mark.parametrize("language", words.LANGUAGES)
+def test_every_way_of_a_model_to_fail_has_words_of_its_own(language: str) -> None:
+    said = {words.degraded(language, reason) for reason in DEGRADED_REASONS}
+    assert len(said) == len(DEGRADED_REASONS)
+    assert words.degraded(language, "something else") not in said
 
 
 def test_both_languages_have_the_same_keys_and_parameters() -> None:

@@ -17,7 +17,7 @@ import pytest
 from cds_service.inference import mistral
 from cds_service.inference.mistral import MistralEngine, load_mistral
 from cds_service.inference.panel import prompts_for, score_prompts
-from fhir_adapter.errors import ConfigError, EngineError, EngineNotLoaded
+from fhir_adapter.errors import ConfigError, EngineAnswer, EngineError, EngineNotLoaded
 from fhir_adapter.model import Patient
 from fhir_adapter.prompt import LABELS, Prompt, render
 from tests.cds_service.inference.conftest import MANIFEST, make_panel
@@ -204,17 +204,19 @@ def test_what_is_no_probability_is_an_error(tiny_folder: Path, bad: float) -> No
     broken = load_mistral(tiny_folder, device="cpu")
     with torch.no_grad():
         broken._model.lm_head.weight.fill_(bad)
-    with pytest.raises(EngineError, match="isn't a probability"):
+    with pytest.raises(EngineAnswer):
         broken.score([render(make_panel(2))])
 
 
 @pytest.mark.parametrize(
     ("failure", "said"),
     [
-        ("torch.OutOfMemoryError", "ran out of memory"),
-        ("RuntimeError:DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes", "ran out of memory"),
+        ("torch.OutOfMemoryError", "out of memory"),
+        ("RuntimeError:DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes", "out of memory"),
+        ("RuntimeError:CUDA error: out of memory", "out of memory"),
+        ("RuntimeError:CUDA error: an illegal memory access was encountered", "^model stopped$"),
         ("RuntimeError:shape of secret", "^model failed$"),
-        ("MemoryError", "ran out of memory"),
+        ("MemoryError", "out of memory"),
     ],
 )
 def test_failures_inside_the_model_are_engine_errors_with_fixed_text(

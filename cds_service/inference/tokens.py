@@ -1,0 +1,71 @@
+"""Prompts as tokens, and tokens as rows of one pass: what every engine with a tokenizer of its own shares. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from cds_service.inference.engine import Prepared, SlotScores
+from cds_service.inference.manifest import Manifest
+from cds_service.inference.slots import slot_tokens
+from fhir_adapter.errors import EngineError, PromptTooLong
+from fhir_adapter.model import Interval, Panel, PanelResult, Patient, Quantity, Result
+from fhir_adapter.prompt import Prompt, render
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+def prepare(prompt: Prompt, tokenizer: Tokenizer, manifest: Manifest, longest: int) -> Prepared:
+    """The prompt as tokens, at most ``longest`` of them.
+
+    Raises:
+        PromptTooLong: more than that; nothing is cut off.
+        EngineError: another prompt version than the model's, or a tokenizer that loses a slot.
+    """
+    if prompt.version != manifest.prompt_version:
+        raise EngineError("the model was trained on another prompt version")
+    encoding = tokenizer.encode(prompt.text)
+    ids: list[int] = encoding.ids
+    if len(ids) > longest:
+        raise PromptTooLong
+    return Prepared(prompt, ids, slot_tokens(prompt, encoding.offsets))
+
+
+def passes(rows: Sequence[Prepared], tokens: int, waste: float) -> list[list[int]]:
+    """Indices of ``rows`` in groups for one pass each, shortest first: at most ``tokens`` tokens with their padding (a longer row
+    goes alone), of which at most the share ``waste`` is padding."""
+    groups: list[list[int]] = []
+    real = 0
+    for index in sorted(range(len(rows)), key=lambda index: len(rows[index].ids)):
+        width = len(rows[index].ids)
+        if groups:
+            padded = (len(groups[-1]) + 1) * width
+            if padded <= tokens and padded - (real + width) <= waste * padded:
+                groups[-1].append(index)
+                real += width
+                continue
+        groups.append([index])
+        real = width
+    return groups
+
+
+def scores(row: Prepared, probabilities: Sequence[Sequence[float]]) -> tuple[SlotScores, ...]:
+    """One row's answer from its slots' probabilities."""
+    return tuple(
+        SlotScores(slot.result, tuple(numbers)) for slot, numbers in zip(row.prompt.slots, probabilities, strict=True)
+    )
+
+
+def sample(results: int = 1) -> Prompt:
+    """A made prompt of so many results, to warm an engine up with."""
+    interval = Interval(3.5, 5.1, "mmol/L", "lab")
+    placed = PanelResult(
+        Result("", "", (), "Potassium", Quantity(4.1, "mmol/L")),
+        display="Potassium",
+        number=4.1,
+        unit="mmol/L",
+        interval=interval,
+        position=-0.25,
+    )
+    return render(Panel(Patient(), (placed,) * results, (), results))
