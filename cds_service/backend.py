@@ -14,17 +14,22 @@ from cds_service.feedback import FeedbackStore
 from cds_service.inference.batched import Batched
 from cds_service.pipeline import Pipeline
 from cds_service.telemetry.setup import Telemetry, setup
+from cds_service.trust.gate import Gate, open_gate
 
 
 @dataclass(slots=True)
 class Backend:
-    """The parts behind the doors. ``ready`` turns true once warm and false again when the service drains."""
+    """The parts behind the doors. ``ready`` turns true once warm and false again when the service drains.
+
+    ``gate`` is None where nobody has to say who they are.
+    """
 
     settings: Settings
     pipeline: Evaluates
     telemetry: Telemetry
     store: FeedbackStore
     evaluator: Evaluator
+    gate: Gate | None = None
     ready: bool = False
 
 
@@ -51,6 +56,7 @@ async def opened(
     Raises:
         ConfigError, CatalogError, EngineError: what is set can't be loaded.
     """
+    gate = open_gate(settings)
     async with AsyncExitStack() as ending:
         telemetry = telemetry or setup(settings)
         ending.push_async_callback(asyncio.to_thread, telemetry.shutdown)
@@ -68,7 +74,7 @@ async def opened(
             # Before serving: the first request would wait a second for it.
             import_module("fhir.resources.R4B.bundle")
             import_module("fhir.resources.R4B.observation")
-        yield Backend(settings, judge, telemetry, store, evaluator)
+        yield Backend(settings, judge, telemetry, store, evaluator, gate)
 
 
 def warm_up(pipeline: Evaluates) -> None:

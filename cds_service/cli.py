@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from cds_service.cli_clients import app as clients_app
+
 EX_SOFTWARE = 70
 INCOMPLETE = 3
 NOT_A_DEVICE = "Not a medical device: a clinician decides."
@@ -26,6 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+app.add_typer(clients_app)
 
 
 class Form(StrEnum):
@@ -93,6 +96,7 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Show the vers
         "labcue serve --doors http --http-port 8080",
         "labcue serve --config labcue.toml --set max_queue=128",
         "labcue serve --host 0.0.0.0 --tls-cert chain.pem --tls-key key.pem --tls-client-ca ca.pem",
+        "labcue serve --host 0.0.0.0 --behind-proxy --clients clients.toml --public-url https://cds.example.org",
         "labcue serve --telemetry otlp --otlp-endpoint http://collector:4317",
     ),
 )
@@ -115,6 +119,17 @@ def serve(
     tls_client_ca: Annotated[
         Path | None, typer.Option(metavar="PEM", help="CA of the clients' certificates; turns mutual TLS on.")
     ] = None,
+    clients: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Clients that may call (TOML); all others are refused.")
+    ] = None,
+    public_urls: Annotated[
+        list[str] | None,
+        typer.Option("--public-url", metavar="URL", help="Address that clients call; tokens are bound to it."),
+    ] = None,
+    behind_proxy: Annotated[
+        bool | None, typer.Option("--behind-proxy", help="A proxy in front ends TLS: open without own TLS.")
+    ] = None,
+    insecure: Annotated[bool | None, typer.Option("--insecure", help="Open to others without authentication.")] = None,
     telemetry: Annotated[str | None, typer.Option(metavar="WHERE", help="off, console or otlp.")] = None,
     otlp_endpoint: Annotated[str | None, typer.Option(metavar="URL", help="OTLP gRPC endpoint.")] = None,
     feedback_path: Annotated[
@@ -141,6 +156,10 @@ def serve(
         "tls_cert": tls_cert,
         "tls_key": tls_key,
         "tls_client_ca": tls_client_ca,
+        "clients": clients,
+        "public_urls": public_urls,
+        "behind_proxy": behind_proxy,
+        "insecure": insecure,
         "telemetry": telemetry,
         "otlp_endpoint": otlp_endpoint,
         "feedback_path": feedback_path,

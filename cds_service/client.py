@@ -3,6 +3,9 @@
     with LabCueClient("127.0.0.1:50051") as client:
         response = client.evaluate(bundle_bytes, language="fr", timeout=2.0)
 
+Where the service asks who calls, give ``token``: what it returns goes with each try of each call as a bearer token.
+``cds_service.trust.signing.Signer`` signs such tokens.
+
 Errors are those of ``fhir_adapter.errors``, rebuilt from the status: ``except InvalidInput as error: error.violations``.
 """
 
@@ -24,6 +27,7 @@ from google.protobuf.message import DecodeError
 from grpc_status import rpc_status
 
 from cds_service.rpc.status import from_status
+from cds_service.trust.audience import is_loopback
 from fhir_adapter.errors import (
     Cancelled,
     DeadlineTooShort,
@@ -162,6 +166,26 @@ class _Attempts:
         return pause
 
 
+Token = Callable[[], str]
+"""Makes a token for one try of one call; a service takes each only once."""
+
+
+def _checked(target: str, tls: Tls | None, token: Token | None) -> Token | None:
+    """``token``, unless it would cross the network in the clear.
+
+    Raises:
+        ValueError: no TLS, and the target isn't this machine.
+    """
+    host = target.rpartition(":")[0] if "]" in target or target.count(":") == 1 else target
+    if token is not None and tls is None and not is_loopback(host):
+        raise ValueError("a token needs TLS, unless the service is on this machine: give tls=Tls(…)")
+    return token
+
+
+def _metadata(token: Token | None) -> tuple[tuple[str, str], ...]:
+    return () if token is None else (("authorization", f"Bearer {token()}"),)
+
+
 _OPTIONS = [("grpc.max_receive_message_length", _MAX_MESSAGE), ("grpc.max_send_message_length", _MAX_MESSAGE)]
 
 
@@ -169,8 +193,15 @@ class LabCueClient:
     """A blocking client. ``timeout`` (seconds) is the default deadline of a call, its retries included."""
 
     def __init__(
-        self, target: str, *, tls: Tls | None = None, timeout: float = 10.0, retry: Retry | None = None
+        self,
+        target: str,
+        *,
+        tls: Tls | None = None,
+        token: Token | None = None,
+        timeout: float = 10.0,
+        retry: Retry | None = None,
     ) -> None:
+        self._token = _checked(target, tls, token)
         self._channel = (
             grpc.insecure_channel(target, _OPTIONS)
             if tls is None
@@ -216,7 +247,7 @@ class LabCueClient:
         loop early cancels what is still at work.
         """
         requests = (cds_pb2.EvaluateStreamRequest(request=_request(bundle, language, id)) for id, bundle in bundles)
-        call = self._stub.EvaluateStream(requests, timeout=timeout)
+        call = self._stub.EvaluateStream(requests, timeout=timeout, metadata=_metadata(self._token))
         try:
             for item in call:
                 yield item.request_id, _answer(item)
@@ -245,7 +276,7 @@ class LabCueClient:
         attempts = _Attempts(self._retry, self._budget, self._timeout if timeout is None else timeout)
         while True:
             try:
-                answer = method(request, timeout=attempts.left)
+                answer = method(request, timeout=attempts.left, metadata=_metadata(self._token))
             except grpc.RpcError as error:
                 pause = attempts.wait(error)
             else:
@@ -258,8 +289,15 @@ class AsyncLabCueClient:
     """As :class:`LabCueClient`, for asyncio."""
 
     def __init__(
-        self, target: str, *, tls: Tls | None = None, timeout: float = 10.0, retry: Retry | None = None
+        self,
+        target: str,
+        *,
+        tls: Tls | None = None,
+        token: Token | None = None,
+        timeout: float = 10.0,
+        retry: Retry | None = None,
     ) -> None:
+        self._token = _checked(target, tls, token)
         self._channel = (
             grpc.aio.insecure_channel(target, _OPTIONS)
             if tls is None
@@ -301,7 +339,7 @@ class AsyncLabCueClient:
             async for id, bundle in bundles:
                 yield cds_pb2.EvaluateStreamRequest(request=_request(bundle, language, id))
 
-        call = self._stub.EvaluateStream(requests(), timeout=timeout)
+        call = self._stub.EvaluateStream(requests(), timeout=timeout, metadata=_metadata(self._token))
         try:
             async for item in call:
                 yield item.request_id, _answer(item)
@@ -330,7 +368,7 @@ class AsyncLabCueClient:
         attempts = _Attempts(self._retry, self._budget, self._timeout if timeout is None else timeout)
         while True:
             try:
-                answer = await method(request, timeout=attempts.left)
+                answer = await method(request, timeout=attempts.left, metadata=_metadata(self._token))
             except grpc.RpcError as error:
                 pause = attempts.wait(error)
             else:

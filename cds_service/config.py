@@ -6,17 +6,28 @@ Every field stands in docs/settings.md (a test holds that). All faults are repor
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, IPvAnyNetwork, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
+from cds_service.trust.audience import normal
 from fhir_adapter.errors import ConfigError, Violation
+
+
+def _split(value: object) -> object:
+    """A list as text has commas between: that is how a variable or --set gives one."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
@@ -38,6 +49,27 @@ class Settings(BaseSettings):
 
     http_max_body_bytes: int = Field(8 * 1024 * 1024, ge=1024, description="Largest body of an HTTP request.")
     http_body_timeout_s: float = Field(10.0, gt=0, description="A body that isn't whole after this long is refused.")
+    behind_proxy: bool = Field(False, description="A proxy in front ends TLS: the doors may be open without their own.")
+    trusted_proxies: Networks | None = Field(
+        None, description="Addresses of proxies whose X-Forwarded-Proto and X-Forwarded-Host count."
+    )
+    public_urls: Listed | None = Field(
+        None, description="Addresses by which clients call the service; a token is good for one of these."
+    )
+    insecure: bool = Field(False, description="Open to others although nobody has to say who they are.")
+    clients: Path | None = Field(
+        None, description="TOML file of the clients that may call; both doors then refuse all others."
+    )
+    token_leeway_s: float = Field(5.0, ge=0, le=60, description="How far a client's clock may differ.")
+    token_life_s: float = Field(300.0, gt=0, le=3600, description="How far ahead a token may expire.")
+    keys_ttl_s: float = Field(3600.0, gt=0, description="How long a fetched key set is used before it is read again.")
+    keys_retry_s: float = Field(30.0, gt=0, description="Least time between two reads of one key set.")
+    keys_from_loopback: bool = Field(
+        False, description="Key sets may come by http:// from this machine, for tests and development."
+    )
+    cors_origins: Listed | None = Field(
+        None, description="Origins of the pages that may call the HTTP door from a browser."
+    )
 
     max_bundle_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="Largest bundle.")
     max_observations: int = Field(2000, ge=1, description="Most Observations and components in one bundle.")
@@ -100,6 +132,24 @@ class Settings(BaseSettings):
     )
     metric_interval_s: float = Field(30.0, gt=0, description="How often metrics are exported.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Level of the log on stderr.")
+
+    @field_validator("public_urls", "cors_origins")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """Addresses in one spelling, without a slash at the end."""
+        if value is None:
+            return None
+        found = tuple(normal(url.rstrip("/")) or "" for url in value)
+        if not found or not all(found):
+            raise ValueError("must be addresses such as https://cds.example.org; there is no wildcard")
+        return found
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is not None and any(url.count("/") > 2 for url in value):
+            raise ValueError("an origin has no path")
+        return value
 
     @model_validator(mode="after")
     def _together(self) -> Settings:

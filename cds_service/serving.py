@@ -15,6 +15,7 @@ from cds_service.backend import Backend, opened, warm_up
 from cds_service.config import Settings
 from cds_service.evaluator import Evaluates
 from cds_service.telemetry.setup import Telemetry
+from cds_service.trust.exposure import check_exposure
 
 log = logging.getLogger(__name__)
 HEALTH_S = 1.0
@@ -39,8 +40,9 @@ async def running(
     """The doors of ``settings.doors`` for the length of the block; ready once warm, drained at the end.
 
     Raises:
-        ConfigError: a port or certificate doesn't hold.
+        ConfigError: a port or certificate doesn't hold, or it would be open to others without protection.
     """
+    check_exposure(settings)
     async with AsyncExitStack() as ending:
         backend = await ending.enter_async_context(opened(settings, pipeline, telemetry=telemetry))
         grpc_door = http_door = None

@@ -16,7 +16,10 @@ The tree::
     ├── MethodNotAllowed        the address has no such method
     ├── DataMissing             the results aren't in the request, and can't be fetched
     ├── RequestTimeout          the request's body came too slowly
+    ├── Unauthenticated         nobody the service knows
+    ├── PermissionDenied        a known client that may not do this
     ├── Overloaded              no room now; retry later
+    │   └── RateLimited         this client sends more than it may
     ├── DeadlineTooShort        the work can't end (or did not end) inside the deadline
     ├── Cancelled               the caller went away
     ├── Draining                the service is stopping
@@ -152,6 +155,20 @@ class RequestTimeout(LabCueError):
     message = "The body of the request did not arrive in time."
 
 
+class Unauthenticated(LabCueError):
+    """Nobody the service knows. Why is for the service's log alone: it would help whoever tries tokens."""
+
+    code = "unauthenticated"
+    message = "Authentication is required."
+
+
+class PermissionDenied(LabCueError):
+    """A known client that may not do this."""
+
+    code = "permission-denied"
+    message = "This client has no permission for this."
+
+
 class Overloaded(LabCueError):
     """No room for more work now. ``retry_after_s`` says when to come back."""
 
@@ -161,6 +178,13 @@ class Overloaded(LabCueError):
     def __init__(self, message: str | None = None, *, retry_after_s: float = 0.5) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class RateLimited(Overloaded):
+    """This client sends more than it may."""
+
+    code = "rate-limited"
+    message = "This client sends more than it may; retry later."
 
 
 class DeadlineTooShort(LabCueError):

@@ -44,7 +44,7 @@ def test_every_error_and_reason_has_its_line() -> None:
 
 def test_every_command_stands_in_the_readme() -> None:
     text = _read("README.md")
-    names = {
+    names = {group.typer_instance.info.name or "" for group in app.registered_groups if group.typer_instance} | {
         command.name or (command.callback.__name__ if command.callback else "") for command in app.registered_commands
     }
     assert [name for name in sorted(names) if f"labcue {name}" not in text] == []

@@ -10,6 +10,7 @@ from cds_service.backend import build_pipeline
 from cds_service.config import Settings
 from cds_service.serving import Running, serve
 from cds_service.telemetry import logs
+from cds_service.trust.exposure import check_exposure
 
 
 def run(settings: Settings) -> None:
@@ -19,6 +20,7 @@ def run(settings: Settings) -> None:
         ConfigError, CatalogError, EngineError: what is set doesn't hold.
     """
     logs.configure(settings.log_level)
+    check_exposure(settings)  # before the model is loaded: that takes seconds
     pipeline = build_pipeline(settings)
 
     def ready(server: Running) -> None:
@@ -27,8 +29,9 @@ def run(settings: Settings) -> None:
         if server.port is not None:
             print(f"labcue serves on {host}:{server.port} (gRPC, {_security(settings)}){degraded}", flush=True)
         if server.http_port is not None:
-            address = f"http://{host}:{server.http_port}/cds-services"
-            print(f"labcue serves on {address} (CDS Hooks, no TLS){degraded}", flush=True)
+            scheme = "http" if settings.tls_cert is None else "https"
+            address = f"{scheme}://{host}:{server.http_port}/cds-services"
+            print(f"labcue serves on {address} (CDS Hooks, {_security(settings)}){degraded}", flush=True)
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -38,6 +41,6 @@ def run(settings: Settings) -> None:
 
 
 def _security(settings: Settings) -> str:
-    if settings.tls_cert is None:
-        return "no TLS"
-    return "TLS" if settings.tls_client_ca is None else "mutual TLS"
+    """TLS and who may call, in a few words."""
+    encrypted = "no TLS" if settings.tls_cert is None else "TLS" if settings.tls_client_ca is None else "mutual TLS"
+    return f"{encrypted}, known clients" if settings.clients is not None else encrypted

@@ -15,6 +15,8 @@ from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
 from cds_service.backend import Backend
+from cds_service.hooks import headers
+from cds_service.hooks.authentication import Authentication
 
 
 def routes(backend: Backend) -> list[BaseRoute]:
@@ -24,9 +26,11 @@ def routes(backend: Backend) -> list[BaseRoute]:
 
 def around(backend: Backend) -> list[Middleware]:
     """Middleware that sees every answer, errors included."""
-    return []
+    return headers.middleware(backend.settings)
 
 
 def within(backend: Backend) -> list[Middleware]:
     """Middleware that may refuse a request by raising a LabCueError."""
-    return []
+    if backend.gate is None:
+        return []
+    return [Middleware(Authentication, gate=backend.gate, settings=backend.settings)]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import orjson
 from starlette.responses import Response
 
 from cds_service.errors import mapping
-from fhir_adapter.errors import LabCueError, Overloaded
+from fhir_adapter.errors import LabCueError, Overloaded, Unauthenticated
 
 MEDIA_TYPE = "application/fhir+json"
 SYSTEM = "https://labcue.org/CodeSystem/error"
@@ -32,8 +33,11 @@ def outcome(error: LabCueError) -> dict[str, Any]:
 
 
 def answer(error: LabCueError) -> Response:
-    """The HTTP answer to a failure: the status of its class, Retry-After where coming back helps."""
+    """The HTTP answer to a failure: the status of its class, Retry-After where coming back helps, and the way to
+    authenticate where that was missing."""
     headers = {"cache-control": "no-store"}
     if isinstance(error, Overloaded):
-        headers["retry-after"] = str(max(1, round(error.retry_after_s)))
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
+    if isinstance(error, Unauthenticated):
+        headers["www-authenticate"] = "Bearer"
     return Response(orjson.dumps(outcome(error)), mapping(error).http, headers, MEDIA_TYPE)

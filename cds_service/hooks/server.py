@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator
 
 import uvicorn
 
 from cds_service.backend import Backend
 from cds_service.config import Settings
-from cds_service.hooks import assembly
+from cds_service.hooks import assembly, tls
 from cds_service.hooks.app import create_app
 from fhir_adapter.errors import ConfigError, Violation
 
@@ -27,7 +28,7 @@ class _Server(uvicorn.Server):
 class HttpDoor:
     """uvicorn over one backend."""
 
-    def __init__(self, backend: Backend, listening: socket.socket) -> None:
+    def __init__(self, backend: Backend, listening: socket.socket, secured: ssl.SSLContext | None) -> None:
         self._socket = listening
         self.port: int = listening.getsockname()[1]
         app = create_app(
@@ -39,7 +40,8 @@ class HttpDoor:
         config = uvicorn.Config(
             app,
             loop="none",
-            http="httptools",
+            http=tls.WithCertificate,
+            ssl_context_factory=None if secured is None else lambda config, default: secured,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -56,9 +58,10 @@ class HttpDoor:
         """A door that listens on ``settings.host:http_port`` but doesn't serve yet.
 
         Raises:
-            ConfigError: the address is taken.
+            ConfigError: the address is taken, or a certificate doesn't hold.
         """
-        return cls(backend, _bind(backend.settings))
+        secured = tls.context(backend.settings)
+        return cls(backend, _bind(backend.settings), secured)
 
     def unbind(self) -> None:
         """Frees the address, also where the door never served."""

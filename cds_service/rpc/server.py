@@ -10,6 +10,7 @@ from grpc_reflection.v1alpha import reflection
 
 from cds_service.backend import Backend
 from cds_service.config import Settings
+from cds_service.rpc.authentication import Authentication
 from cds_service.rpc.servicer import SERVICE, Servicer
 from cds_service.rpc.tls import server_credentials
 from fhir_adapter.errors import ConfigError, Violation
@@ -43,11 +44,12 @@ class GrpcDoor:
         settings = backend.settings
         credentials = _credentials(settings)
         server = grpc.aio.server(
+            interceptors=[Authentication(backend.gate, settings, backend.telemetry)] if backend.gate else None,
             options=[
                 ("grpc.max_receive_message_length", max(RECEIVE_AT_LEAST, settings.max_bundle_bytes + 65536)),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
-            ]
+            ],
         )
         checks = health.aio.HealthServicer()
         await checks.set("", NOT_SERVING)
