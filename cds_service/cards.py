@@ -46,31 +46,50 @@ _URGENCY = {"critical": 0, "warning": 1, "info": 2}
 
 
 def compose(
-    verdict: Verdict, *, language: str, new_uuid: Callable[[], str] = lambda: str(uuid.uuid4())
+    verdict: Verdict,
+    *,
+    language: str,
+    news: Callable[[str], bool] | None = None,
+    new_uuid: Callable[[], str] = lambda: str(uuid.uuid4()),
 ) -> tuple[Card, ...]:
-    """The cards of a verdict in ``language``."""
-    return _Composer(verdict, language, new_uuid).cards()
+    """The cards of a verdict in ``language``. ``news`` says by FHIRPath which results they are about (default: all)."""
+    return _Composer(verdict, language, news or (lambda path: True), new_uuid).cards()
 
 
 class _Composer:
     """What the cards of one verdict share."""
 
-    def __init__(self, verdict: Verdict, language: str, new_uuid: Callable[[], str]) -> None:
-        self.verdict, self.language, self.new_uuid = verdict, language, new_uuid
+    def __init__(
+        self, verdict: Verdict, language: str, news: Callable[[str], bool], new_uuid: Callable[[], str]
+    ) -> None:
+        self.verdict, self.language, self.news, self.new_uuid = verdict, language, news, new_uuid
 
     def cards(self) -> tuple[Card, ...]:
         flags = self.verdict.flags
-        critical = self._newest_first([index for index, flag in enumerate(flags) if flag.critical])
-        others = self._newest_first([index for index, flag in enumerate(flags) if flag.abnormal and not flag.critical])
+        new = [index for index, flag in enumerate(flags) if flag.abnormal and self.news(flag.subject.result.path)]
+        critical = self._newest_first([index for index in new if flags[index].critical])
+        others = self._newest_first([index for index in new if not flags[index].critical])
         found = [self._critical(indices) for indices in self._by_test(critical)]
-        found += [self._pattern(pattern) for pattern in self.verdict.patterns]
-        computed = [one for one in self.verdict.derived if one.flagged or one.reported is not None]
+        found += [
+            self._pattern(pattern)
+            for pattern in self.verdict.patterns
+            if any(self.news(flags[index].subject.result.path) for index in pattern.indices)
+        ]
+        computed = [
+            one
+            for one in self.verdict.derived
+            if (one.flagged or one.reported is not None) and any(self.news(placed.result.path) for placed in one.inputs)
+        ]
         if others:
             found.append(self._gathered(others, computed))
         elif computed:
             found.append(self._computed(computed))
         found.sort(key=lambda card: _URGENCY[card.indicator])
-        missing = Counter(entry.code for entry in self.verdict.not_assessed if entry.code not in BENIGN_NOT_ASSESSED)
+        missing = Counter(
+            entry.code
+            for entry in self.verdict.not_assessed
+            if entry.code not in BENIGN_NOT_ASSESSED and self.news(entry.path)
+        )
         if missing:
             found.append(self._not_assessed(missing))
         return tuple(found)

@@ -115,6 +115,15 @@ class Settings(BaseSettings):
         0.05, ge=0, description="Time kept for the rules at the end of a deadline; a model that needs it is left out."
     )
 
+    fhir_servers: Listed = Field(
+        (), description="Base addresses of the FHIR servers that a call may name; no other is ever asked."
+    )
+    fhir_ca: Path | None = Field(None, description="PEM file of further authorities for those servers' certificates.")
+    fhir_plain_http: bool = Field(False, description="Ask them by http:// too, where the allowlist says so (tests).")
+    fhir_private_addresses: bool = Field(False, description="Ask them at private and loopback addresses too.")
+    fhir_budget_s: float = Field(2.0, gt=0, description="How long all that is fetched for one call may take.")
+    fhir_max_pages: int = Field(10, ge=1, description="Most pages of a search that are read.")
+
     site: Path | None = Field(
         None, description="TOML file of the site's own intervals, for results that come without one."
     )

@@ -66,11 +66,12 @@ class Evaluator:
         deadline: float,
         call: Call,
         write: Callable[[Evaluation], T],
+        news: Callable[[str], bool] | None = None,
         refuse: bool = True,
     ) -> T:
         """The answer to one bundle as ``write`` puts it, which runs in the worker thread too.
 
-        A caller that leaves (cancellation) stops the work at its next step; its place is held until the thread has ended.
+        ``news`` says by FHIRPath which results the cards are about (default: all). A caller that leaves (cancellation) stops the work at its next step; its place is held until the thread has ended.
 
         Raises:
             InvalidInput: the bundle can't be read.
@@ -80,7 +81,7 @@ class Evaluator:
         if deadline - time.monotonic() < self._settings.min_deadline_s:
             raise DeadlineTooShort
         gone = threading.Event()
-        work = Work(deadline, gone.is_set, call.observe)
+        work = Work(deadline, gone.is_set, call.observe, news)
 
         def run() -> tuple[Evaluation, T]:
             try:

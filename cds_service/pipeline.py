@@ -35,11 +35,13 @@ class Observe(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a caller brings along: its deadline (``time.monotonic``), whether it is gone, who watches the steps."""
+    """What a caller brings along: its deadline (``time.monotonic``), whether it is gone, who watches the steps, and which
+    results, by FHIRPath, the cards are about; the others are their background."""
 
     deadline: float | None = None
     cancelled: Callable[[], bool] = lambda: False
     observe: Observe = lambda step: nullcontext()
+    news: Callable[[str], bool] | None = None
 
     def check(self) -> None:
         """Raises Cancelled or DeadlineTooShort where going on is useless."""
@@ -67,6 +69,8 @@ class Evaluation:
     language: str
     observations: int
     catalog_version: str
+    patient: str | None = None
+    """The reference of the patient, where the input names one."""
     timings: Mapping[str, float] = field(default_factory=dict)
     prompts: int = 0
 
@@ -150,13 +154,14 @@ class Pipeline:
                 degraded=degraded,
             )
         with clock.step("compose"):
-            composed = cards.compose(verdict, language=said)
+            composed = cards.compose(verdict, language=said, news=clock.work.news)
         evaluation = Evaluation(
             verdict=verdict,
             cards=composed,
             language=said,
             observations=intake.observations,
             catalog_version=self.catalog.version,
+            patient=intake.patient.reference,
             timings=clock.finish(),
             prompts=len(scored.prompts) if scored is not None and verdict.model is not None else 0,
         )

@@ -1,41 +1,40 @@
 """From an Evaluation to the JSON of a CDS Hooks response. Nothing is decided here.
 
-It says what ``rpc.wire`` says in protobuf, member for member (a test holds the two together); written from the domain with
-orjson because protobuf's own JSON takes longer than the judgement. Nothing is null or empty but ``cards``.
+It says what ``rpc.wire`` says in protobuf, member for member (a test holds the two together); written from the domain
+because protobuf's own JSON takes longer than the judgement. Nothing is null or empty but ``cards``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-import orjson
-
-from cds_service import words
+from cds_service import said, words
 from cds_service.clinical.show import interval_text, unit_text, value_text
-from cds_service.domain import Action, Basis, Card, Flag, ModelInfo
+from cds_service.domain import Action, Basis, Card, Derived, Flag, ModelInfo
 from cds_service.pipeline import Evaluation
+from fhir_adapter.model import Result
 
-EVALUATION, SUBJECT = "org.labcue.evaluation", "org.labcue.card"
-
-
-def write(evaluation: Evaluation, *, trace_id: str = "", audit_id: str = "") -> bytes:
-    """The response of one evaluation; texts in its language."""
-    return orjson.dumps(response(evaluation, trace_id=trace_id, audit_id=audit_id))
+_PLACES = ("Bundle.", "$this")
+EVALUATION, SUBJECT, DATA = "org.labcue.evaluation", "org.labcue.card", "org.labcue.data"
 
 
-def response(evaluation: Evaluation, *, trace_id: str = "", audit_id: str = "") -> dict[str, Any]:
-    """As :func:`write`, before it becomes bytes."""
+def response(
+    evaluation: Evaluation, *, trace_id: str = "", audit_id: str = "", where: Callable[[str], str] = lambda path: path
+) -> dict[str, Any]:
+    """The response of one evaluation; texts in its language. ``where`` turns a FHIRPath of what was judged into a path of
+    what was sent."""
     verdict, language = evaluation.verdict, evaluation.language
     flags = verdict.flags
     timings = {f"{step}Ms": round(spent, 3) for step, spent in evaluation.timings.items()}
     found = {
-        "flags": [_flag(flag, language) for flag in flags],
+        "flags": [_flag(flag, language, where) for flag in flags],
         "notAssessed": [
             _filled(
-                path=entry.path,
+                path=where(entry.path),
                 reason=words.not_assessed(language, entry.code),
                 code=entry.code,
-                observation=entry.observation,
+                observation=_named(entry.observation, where),
             )
             for entry in verdict.not_assessed
         ],
@@ -45,11 +44,14 @@ def response(evaluation: Evaluation, *, trace_id: str = "", audit_id: str = "") 
                 title=words.say(language, pattern.title),
                 text=words.say(language, pattern.said),
                 severity=pattern.severity,
-                observations=[flags[index].subject.result.observation for index in pattern.indices],
+                observations=[_reference(flags[index].subject.result, where) for index in pattern.indices],
                 citation=pattern.citation,
+                speaksFor=[said.evidence(one, flags, language) for one in pattern.speaks_for],
+                speaksAgainst=[said.evidence(one, flags, language) for one in pattern.speaks_against],
             )
             for pattern in verdict.patterns
         ],
+        "derived": [_derived(derived, language, where) for derived in verdict.derived],
         "model": None if verdict.model is None else model(verdict.model),
         "degraded": verdict.degraded,
         "traceId": trace_id,
@@ -59,7 +61,10 @@ def response(evaluation: Evaluation, *, trace_id: str = "", audit_id: str = "") 
         "observations": evaluation.observations,
         "catalogVersion": evaluation.catalog_version,
     }
-    return {"cards": [_card(card, flags) for card in evaluation.cards], "extension": {EVALUATION: _filled(**found)}}
+    return {
+        "cards": [_card(card, flags, where) for card in evaluation.cards],
+        "extension": {EVALUATION: _filled(**found)},
+    }
 
 
 def _filled(**members: Any) -> dict[str, Any]:
@@ -72,7 +77,7 @@ def model(info: ModelInfo) -> dict[str, Any]:
     return _filled(name=info.name, version=info.version, adapter=info.adapter, promptVersion=info.prompt_version)
 
 
-def _flag(flag: Flag, language: str) -> dict[str, Any]:
+def _flag(flag: Flag, language: str, where: Callable[[str], str]) -> dict[str, Any]:
     subject = flag.subject
     result = subject.result
     basis = [_basis(one, language) for one in flag.basis]
@@ -86,7 +91,7 @@ def _flag(flag: Flag, language: str) -> dict[str, Any]:
             )
         )
     return _filled(
-        observation=result.observation,
+        observation=_reference(result, where),
         loinc=result.loinc,
         display=subject.analyte.name(language) if subject.analyte is not None else subject.display,
         code=flag.code,
@@ -98,9 +103,36 @@ def _flag(flag: Flag, language: str) -> dict[str, Any]:
         value=value_text(subject),
         unit=unit_text(subject),
         position=subject.position,
-        path=result.path,
+        path=where(result.path),
         effective=None if result.effective is None else result.effective.isoformat(),
     )
+
+
+def _derived(derived: Derived, language: str, where: Callable[[str], str]) -> dict[str, Any]:
+    return _filled(
+        id=derived.id,
+        display=said.derived_name(derived, language),
+        value=derived.value,
+        unit=derived.unit,
+        text=derived.text,
+        shownUnit=derived.shown_unit,
+        code=derived.code,
+        interval=derived.interval,
+        intervalCitation=derived.interval_citation,
+        flagged=derived.flagged,
+        inputs=[where(placed.result.path) for placed in derived.inputs],
+        citation=derived.citation,
+        reported=None if derived.reported is None else where(derived.reported.result.path),
+    )
+
+
+def _reference(result: Result, where: Callable[[str], str]) -> str:
+    """The reference of an Observation; one without an id or a fullUrl is named by its path."""
+    return _named(result.observation, where) or ""
+
+
+def _named(reference: str | None, where: Callable[[str], str]) -> str | None:
+    return where(reference) if reference is not None and reference.startswith(_PLACES) else reference
 
 
 def _basis(basis: Basis, language: str) -> dict[str, Any]:
@@ -113,14 +145,14 @@ def _basis(basis: Basis, language: str) -> dict[str, Any]:
     )
 
 
-def _card(card: Card, flags: tuple[Flag, ...]) -> dict[str, Any]:
+def _card(card: Card, flags: tuple[Flag, ...], where: Callable[[str], str]) -> dict[str, Any]:
     extension = None
     if card.flags:
         results = [flags[index].subject.result for index in card.flags]
         extension = {
             SUBJECT: _filled(
-                observations=[result.observation for result in results],
-                paths=[result.path for result in results],
+                observations=[_reference(result, where) for result in results],
+                paths=[where(result.path) for result in results],
                 pattern=card.pattern,
             )
         }

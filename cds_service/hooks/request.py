@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -201,7 +200,7 @@ class _Reading:
         try:
             sent = msgspec.json.decode(raw, type=_Authorization)
         except msgspec.ValidationError as error:
-            self._fault(*_placed("fhirAuthorization", error))
+            self._fault(*placed("fhirAuthorization", error))
             return None
         if sent.token_type.lower() != "bearer":
             self._fault("fhirAuthorization.token_type", "must be Bearer")
@@ -221,9 +220,9 @@ def _visible(text: str) -> bool:
     return all(" " < letter <= "~" for letter in text)
 
 
-def _placed(root: str, error: msgspec.ValidationError) -> tuple[str, str]:
+def placed(root: str, error: msgspec.ValidationError) -> tuple[str, str]:
     """Where and what, of msgspec's own words: they name types and fields, never a value."""
-    said: Any = str(error)
+    said = str(error)
     place = _PLACE.search(said)
-    where = root + (place.group(1) if place else "")
-    return where, _PLACE.sub("", said)
+    where = (root + (place.group(1) if place else "")).removeprefix(".")
+    return where or "$this", _PLACE.sub("", said)

@@ -14,6 +14,7 @@ from cds_service.backend import Backend
 from cds_service.config import Settings
 from cds_service.hooks import assembly, tls
 from cds_service.hooks.app import create_app
+from cds_service.hooks.fhir_client import FhirClient
 from fhir_adapter.errors import ConfigError, Violation
 
 
@@ -31,8 +32,10 @@ class HttpDoor:
     def __init__(self, backend: Backend, listening: socket.socket, secured: ssl.SSLContext | None) -> None:
         self._socket = listening
         self.port: int = listening.getsockname()[1]
+        self._client = FhirClient(backend.settings)
         app = create_app(
             backend,
+            self._client,
             routes=assembly.routes(backend),
             around=assembly.around(backend),
             within=assembly.within(backend),
@@ -91,6 +94,7 @@ class HttpDoor:
         self._server.config.timeout_graceful_shutdown = max(1, round(grace))
         self._server.should_exit = True
         await self._task
+        await self._client.close()
 
 
 def _bind(settings: Settings) -> socket.socket:

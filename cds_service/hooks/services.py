@@ -9,9 +9,11 @@ ID = "labcue-results"
 RESULT_ARRIVED = "org.labcue.result-arrived"
 PATIENT, RESULTS = "patient", "results"
 """Prefetch keys."""
+RECENT = 200
+"""How many of the newest results are looked at."""
 PREFETCH = {
     PATIENT: "Patient/{{context.patientId}}",
-    RESULTS: "Observation?patient={{context.patientId}}&category=laboratory&_sort=-date&_count=200",
+    RESULTS: f"Observation?patient={{{{context.patientId}}}}&category=laboratory&_sort=-date&_count={RECENT}",
 }
 """Root-level primitives of the context only, read and search with equality, ``_sort`` and ``_count``: what CDS Hooks 2.0 has."""
 USAGE = (
@@ -46,7 +48,6 @@ SERVICES = (
         "1.0",
         ("patientId",),
     ),
-    Service("patient-view", "LabCue: recent laboratory results", _RECENT, "1.0", ("userId", "patientId")),
     Service(
         "encounter-start",
         "LabCue: laboratory results at admission",
@@ -68,7 +69,9 @@ SERVICES = (
         "1.1",
         ("userId", "patientId", "draftOrders"),
     ),
+    Service("patient-view", "LabCue: recent laboratory results", _RECENT, "1.0", ("userId", "patientId")),
 )
+"""patient-view stands last: the public sandbox keeps one service for each address, the last that it reads."""
 
 
 def found(id: str) -> dict[str, Service]:

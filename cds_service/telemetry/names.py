@@ -26,6 +26,8 @@ CARDS = "labcue.cards"
 MODEL = "gen_ai.request.model"
 OPERATION = "gen_ai.operation.name"
 
+FETCH = "cds_hooks.fetch"
+"""Name of the span of one request to an EHR's FHIR server."""
 STREAM_ITEM = "EvaluateStream.item"
 """Name of the span of one bundle of a stream."""
 
@@ -58,6 +60,7 @@ ALLOWED = frozenset(
 # Metrics
 CALL_DURATION = "rpc.server.call.duration"
 REQUEST_DURATION = "http.server.request.duration"
+FETCH_DURATION = "http.client.request.duration"
 ITEM_DURATION = "labcue.stream.item.duration"
 STEP_DURATION = "labcue.step.duration"
 REQUESTS = "labcue.requests"

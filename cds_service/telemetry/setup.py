@@ -51,6 +51,12 @@ class Telemetry:
             description="Duration of HTTP requests",
             explicit_bucket_boundaries_advisory=names.CALL_BUCKETS,
         )
+        self._fetch = meter.create_histogram(
+            names.FETCH_DURATION,
+            unit="s",
+            description="Duration of requests to FHIR servers",
+            explicit_bucket_boundaries_advisory=names.CALL_BUCKETS,
+        )
         self._item = meter.create_histogram(
             names.ITEM_DURATION,
             unit="s",
@@ -165,6 +171,28 @@ class Telemetry:
             span.end()
             self._step.record(time.perf_counter() - began, attributes)
 
+    @contextmanager
+    def fetch(self, parent: Span) -> Iterator[Fetch]:
+        """The span of one GET from an EHR's FHIR server: method and status, neither its address nor what is asked."""
+        attributes = self.attributes({names.HTTP_METHOD: "GET"})
+        context = trace.set_span_in_context(parent, otel_context.Context())
+        span = self._tracer.start_span(names.FETCH, context=context, kind=SpanKind.CLIENT, attributes=attributes)
+        began = time.perf_counter()
+        fetch = Fetch()
+        ending: dict[str, Attribute] = {}
+        try:
+            yield fetch
+        except BaseException as error:
+            ending = self.attributes({names.ERROR_TYPE: type(error).__name__})
+            span.set_status(Status(StatusCode.ERROR))
+            raise
+        finally:
+            if fetch.status is not None:
+                ending |= self.attributes({names.HTTP_STATUS: fetch.status})
+            span.set_attributes(ending)
+            span.end()
+            self._fetch.record(time.perf_counter() - began, {**attributes, **ending})
+
     def verdict(self, span: Span, verdict: Verdict, observations: int, cards: int, language: str) -> None:
         """Counts what was found: codes and reasons, nothing of the results."""
         found: dict[str, Attribute] = {
@@ -207,6 +235,13 @@ class Telemetry:
 
 
 @dataclass(slots=True)
+class Fetch:
+    """One request to a FHIR server; ``status`` is that of its last answer."""
+
+    status: int | None = None
+
+
+@dataclass(slots=True)
 class Call:
     """One call while it runs; ``status`` is a gRPC status name, or with ``http`` an HTTP status; ``error`` is a stable
     error code. A call that nobody ended was cancelled."""
@@ -222,6 +257,10 @@ class Call:
     def observe(self, step: str) -> AbstractContextManager[None]:
         """For ``pipeline.Work``."""
         return self.telemetry.step(self.span, step)
+
+    def fetching(self) -> AbstractContextManager[Fetch]:
+        """A span around one request to a FHIR server."""
+        return self.telemetry.fetch(self.span)
 
     def routed(self, route: str) -> None:
         """The template of the route that an HTTP request took ("/cds-services/{id}"), never its path."""
