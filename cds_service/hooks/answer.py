@@ -53,6 +53,7 @@ def response(
         ],
         "derived": [_derived(derived, language, where) for derived in verdict.derived],
         "model": None if verdict.model is None else model(verdict.model),
+        "modelPrompts": evaluation.prompts,
         "degraded": verdict.degraded,
         "traceId": trace_id,
         "auditId": audit_id,

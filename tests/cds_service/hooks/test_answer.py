@@ -28,10 +28,10 @@ def members(value: Any, path: str = "$") -> Iterator[tuple[str, Any]]:
 @pytest.mark.parametrize("language", ["en", "fr"])
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
 @pytest.mark.parametrize("engine", [None, FakeEngine()], ids=["rules", "model"])
-def test_the_json_is_that_of_the_other_door(
-    file: Path, language: str, engine: Any, known_analytes: Catalog
-) -> None:
-    evaluation = Pipeline(Settings(engine="none"), known_analytes, engine).evaluate(file.read_bytes(), language=language)
+def test_the_json_is_that_of_the_other_door(file: Path, language: str, engine: Any, known_analytes: Catalog) -> None:
+    evaluation = Pipeline(Settings(engine="none"), known_analytes, engine).evaluate(
+        file.read_bytes(), language=language
+    )
     ours = answer.response(evaluation, trace_id="t" * 32, audit_id="a")
     assert ours == wire.to_json(wire.to_response(evaluation, trace_id="t" * 32, audit_id="a"))
     empty = [path for path, value in members(ours) if value in (None, "", [], {}) and path != "$.cards"]
