@@ -9,11 +9,10 @@ import tomllib
 from pathlib import Path
 
 from cds_service.trust.audience import normal
-from cds_service.trust.clients import PERMISSIONS, Client, read_clients
+from cds_service.trust.clients import NAME, NAME_RULE, PERMISSIONS, Client, read_clients
 from cds_service.trust.signing import Signer, new_key, read_private_key
 from fhir_adapter.errors import ConfigError, Violation
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _ISSUER = re.compile(r"[!#-\[\]-~]+")
 """Printable, without blanks, quotes and backslashes: what stands in a TOML string as it is."""
 
@@ -49,8 +48,8 @@ def new(name: str, file: Path, issuer: str, permissions: list[str]) -> str:
         ConfigError: a name, issuer or permission that isn't one, a client that is there already, a file that can't be written.
     """
     faults = []
-    if not _NAME.fullmatch(name):
-        faults.append(Violation("NAME", "small letters, digits and hyphens, at most 64"))
+    if not NAME.fullmatch(name):
+        faults.append(Violation("NAME", NAME_RULE))
     if not _ISSUER.fullmatch(issuer):
         faults.append(Violation("--issuer", "printable characters without blanks and quotes"))
     faults += [

@@ -7,6 +7,7 @@ import re
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cds_service.config import Settings
+from cds_service.hooks.ending import call_of
 from cds_service.trust.audience import Audience, called_base
 from cds_service.trust.certificates import names_of
 from cds_service.trust.clients import Permission, set_current
@@ -44,6 +45,7 @@ class Authentication:
             shown = Credentials(sent, _certificate(scope))
             client = await self._gate.admit(shown, self._audience(scope), needed(scope["method"], scope["path"]))
             set_current(client)
+            call_of(scope).client = client.name
         await self._app(scope, receive, send)
 
     def _audience(self, scope: Scope) -> Audience:

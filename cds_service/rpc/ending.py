@@ -11,6 +11,7 @@ from grpc_status import rpc_status
 from cds_service.errors import known
 from cds_service.rpc.status import grpc_code, to_status
 from cds_service.telemetry.setup import Call
+from cds_service.trust.clients import current_client
 from fhir_adapter.errors import Cancelled, DeadlineTooShort, LabCueError, Overloaded
 
 T = TypeVar("T")
@@ -22,6 +23,8 @@ async def guard(call: Call, context: Any, work: Callable[[Call], Awaitable[T]]) 
     Raises:
         grpc.aio.AbortError: after a failure; the caller has its rich status by then.
     """
+    client = current_client()
+    call.client = client.name if client is not None else None
     try:
         answer = await work(call)
     except asyncio.CancelledError:

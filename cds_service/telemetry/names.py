@@ -25,6 +25,8 @@ FLAGS = "labcue.flags"
 CARDS = "labcue.cards"
 MODEL = "gen_ai.request.model"
 OPERATION = "gen_ai.operation.name"
+CLIENT = "labcue.client"
+"""Name that the operator's own file gives the caller."""
 
 FETCH = "cds_hooks.fetch"
 """Name of the span of one request to an EHR's FHIR server."""
@@ -53,6 +55,7 @@ ALLOWED = frozenset(
         CARDS,
         MODEL,
         OPERATION,
+        CLIENT,
     }
 )
 """Attributes that may leave. Their values are counts or words of ours, never of a bundle: see ``guard``."""

@@ -132,7 +132,7 @@ class Telemetry:
         base = self.attributes({names.RPC_SYSTEM: "grpc", names.RPC_METHOD: stream.method})
         parent = trace.set_span_in_context(stream.span, otel_context.Context())
         span = self._tracer.start_span(names.STREAM_ITEM, context=parent, attributes=base)
-        yield from self._watched(Call(self, stream.method, span), base, self._item)
+        yield from self._watched(Call(self, stream.method, span, client=stream.client), base, self._item)
 
     def _watched(self, call: Call, base: dict[str, Attribute], duration: Histogram) -> Iterator[Call]:
         began = time.perf_counter()
@@ -253,6 +253,7 @@ class Call:
     error: str | None = "cancelled"
     http: bool = False
     route: str | None = None
+    client: str | None = None
 
     def observe(self, step: str) -> AbstractContextManager[None]:
         """For ``pipeline.Work``."""
@@ -284,6 +285,8 @@ class Call:
             found[names.HTTP_STATUS] = int(self.status)
         if self.route is not None:
             found[names.HTTP_ROUTE] = self.route
+        if self.client is not None:
+            found[names.CLIENT] = self.client
         return found
 
     @property

@@ -20,7 +20,8 @@ Permission = Literal["evaluate", "feedback", "audit", "admin"]
 PERMISSIONS: tuple[Permission, ...] = get_args(Permission)
 CERTIFICATE = re.compile(r"(dns|uri|subject):.+|sha256:[0-9a-f]{64}")
 """How a client certificate is named: a name of its subjectAltName, its subject (RFC 4514), or its fingerprint."""
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
+NAME_RULE = "a name has small letters, digits and hyphens, at most 64, and begins with a letter"
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 
@@ -144,8 +145,8 @@ def _client(
         faults += [Violation(".".join([where, *map(str, one["loc"])]), one["msg"]) for one in error.errors()]
         return None
     before = len(faults)
-    if not _NAME.fullmatch(name):
-        faults.append(Violation(where, "a name has small letters, digits and hyphens, at most 64"))
+    if not NAME.fullmatch(name):
+        faults.append(Violation(where, NAME_RULE))
     if entry.issuer is None and not entry.certificates:
         faults.append(Violation(where, "give an issuer (for tokens), certificates (for mutual TLS), or both"))
     if entry.issuer is None and (entry.jku or entry.key_file or entry.tenant):

@@ -62,7 +62,7 @@ def test_an_existing_file_keeps_what_it_says(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("new", "No Good"), "NAME: small letters"),
+        (("new", "No Good"), "NAME: a name has small letters"),
         (("new", "a", "--permission", "all"), "--permission: all: one of evaluate, feedback, audit, admin"),
         (("new", "a", "--issuer", 'x"\n[evil]'), "--issuer: printable"),
         (("token", "engine", "--url", URL), "clients.toml"),

@@ -42,6 +42,8 @@ async def test_every_address_asks_for_a_token_but_health(open_door: Open, tmp_pa
         assert (await door.call(b"x" * 100, CALL + "/feedback")).status_code == 401
         discovered = await _get(door, headers=_authorized(f"{door.base}/cds-services"))
         answered = await door.call(request(PANEL), **_authorized(door.base + CALL))
+        clients = [span.attributes.get("labcue.client") for span in door.spans.get_finished_spans() if span.attributes]
+    assert [one for one in clients if one] == ["ehr", "ehr"]
     assert discovered.json()["services"]
     assert answered.json()["cards"]
 

@@ -238,7 +238,9 @@ async def test_a_call_knows_on_whose_behalf_it_works(serve: Serve, tmp_path: Pat
         evaluator.check_open = spy  # type: ignore[method-assign]
         stub = cds_pb2_grpc.LabDecisionSupportStub(channel)  # type: ignore[no-untyped-call]
         await stub.Evaluate(REQUEST, metadata=_bearer())
+        spans = [span for span in served.spans.get_finished_spans() if span.name == f"{SERVICE}/Evaluate"]
     assert seen == ["ehr"]
+    assert [span.attributes["labcue.client"] for span in spans if span.attributes] == ["ehr"]
 
 
 async def test_a_token_never_crosses_the_network_in_the_clear() -> None:

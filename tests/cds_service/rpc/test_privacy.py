@@ -237,6 +237,7 @@ def test_what_the_allowlist_drops_is_counted() -> None:
 
 def test_every_name_of_the_allowlist_has_a_rule() -> None:
     free = {
+        names.CLIENT,
         names.HTTP_ROUTE,
         names.RPC_METHOD,
         names.RPC_STATUS,
