@@ -13,9 +13,10 @@ from functools import lru_cache
 
 from fhir_adapter import intervals, units
 from fhir_adapter.catalog import Analyte, Catalog
+from fhir_adapter.catalog.recognise import LOINC_SYSTEMS
 from fhir_adapter.intervals import Bounds
 from fhir_adapter.model import Intake, Interval, Panel, PanelResult, Patient, Prior, Quantity, Result, Span
-from fhir_adapter.site import Site
+from fhir_adapter.site.model import Around, Site, around
 
 MAX_PRIORS = 8
 """Priors kept per result: enough for a trend, and the work stays linear."""
@@ -25,17 +26,20 @@ DAYS_A_YEAR = 365.2425
 def normalize(intake: Intake, catalog: Catalog, site: Site | None = None) -> Panel:
     """Places each result: one PanelResult per Result, in order. Where the laboratory sent no interval, the ``site``'s
     own is taken, else the catalog's usual one."""
-    placed = [_place(result, intake.patient, catalog) for result in intake.results]
+    placed = [_place(result, intake.patient, catalog, site) for result in intake.results]
     if site is not None:
-        placed = [_with_site(one, site, intake.patient) for one in placed]
+        beside = around(placed) if site.looks_around else None
+        placed = [_with_site(one, site, intake.patient, beside) for one in placed]
     return Panel(intake.patient, _with_priors(placed), intake.not_assessed, intake.observations)
 
 
-def _place(result: Result, patient: Patient, catalog: Catalog) -> PanelResult:
+def _place(result: Result, patient: Patient, catalog: Catalog, site: Site | None) -> PanelResult:
     value = result.value
     measured = value if isinstance(value, Quantity | Span) else None
     unit = measured.unit if measured is not None else None
-    analyte = catalog.find(result.codings, result.name, unit=unit, specimen=result.specimen)
+    if unit is None and measured is not None and site is not None and not measured.from_text:
+        unit = site.unit_for(result.codings, result.name)
+    analyte = _analyte(result, unit, catalog, site)
     age = age_years(patient.birth_date, result.effective or result.issued)
     display = _display(result, analyte)
     normal = intervals.choose(result.ranges, "normal", patient, age) or intervals.choose(
@@ -84,10 +88,30 @@ def _place(result: Result, patient: Patient, catalog: Catalog) -> PanelResult:
     )
 
 
-def _with_site(one: PanelResult, site: Site, patient: Patient) -> PanelResult:
-    if not isinstance(one.result.value, Quantity | Span) or (one.interval is not None and one.interval.source == "lab"):
+def _analyte(result: Result, unit: str | None, catalog: Catalog, site: Site | None) -> Analyte | None:
+    """By LOINC; else by what the site says of its own codes, by names, and last by what the site calls it."""
+    if site is None or not site.aliases:
+        return catalog.find(result.codings, result.name, unit=unit, specimen=result.specimen)
+    coded = any(coding.system in LOINC_SYSTEMS and coding.code in catalog.by_loinc for coding in result.codings)
+    own = None if coded else site.analyte_of(result.codings, None)
+    if own is not None and own in catalog.analytes:
+        return catalog.analytes[own]
+    found = catalog.find(result.codings, result.name, unit=unit, specimen=result.specimen)
+    if found is None and (own := site.analyte_of((), result.name)) is not None:
+        found = catalog.analytes.get(own)
+    return found
+
+
+def _with_site(one: PanelResult, site: Site, patient: Patient, beside: Around | None) -> PanelResult:
+    """The same with the site's interval and critical limits, where the laboratory sent none."""
+    if not isinstance(one.result.value, Quantity | Span):
         return one
-    interval = site.interval_for(one, patient.sex)
+    if site.critical and (one.critical is None or one.critical.source == "usual"):
+        own = site.critical_for(one)
+        one = one if own is None else replace(one, critical=own)
+    if one.interval is not None and one.interval.source == "lab":
+        return one
+    interval = site.interval_for(one, patient, beside)
     if interval is None:
         return one
     number = one.number

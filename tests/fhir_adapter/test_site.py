@@ -84,11 +84,11 @@ def test_a_profile_written_is_the_profile_read(site: Site, tmp_path: Path) -> No
     [
         ("name = 1\n[", "is not TOML"),
         ("interval = []", "name"),
-        ("name = 'x'\n[[interval]]\ntest = 'a'\nunit = 'u'", "neither low nor high"),
-        ("name = 'x'\n[[interval]]\ntest = 'a'\nunit = 'u'\nlow = 2.0\nhigh = 1.0", "low is above high"),
-        ("name = 'x'\n[[interval]]\ntest = 'a'\nunit = 'u'\nlow = 2.0\nsex = 'x'", "sex must be"),
-        ("name = 'x'\n[[interval]]\ntest = 'a'\nunit = 'u'\nlow = 2.0\ntypo = 1", "typo"),
-        ("name = 'x'\n" + "[[interval]]\ntest = 'a'\nunit = 'u'\nlow = 2.0\n" * 2, "repeats"),
+        ("name = 'x'\n[[interval]]\ntest = 'analyte a'\nunit = 'u'", "neither low nor high"),
+        ("name = 'x'\n[[interval]]\ntest = 'analyte a'\nunit = 'u'\nlow = 2.0\nhigh = 1.0", "low is above high"),
+        ("name = 'x'\n[[interval]]\ntest = 'analyte a'\nunit = 'u'\nlow = 2.0\nsex = 'x'", "sex must be"),
+        ("name = 'x'\n[[interval]]\ntest = 'analyte a'\nunit = 'u'\nlow = 2.0\ntypo = 1", "typo"),
+        ("name = 'x'\n" + "[[interval]]\ntest = 'analyte a'\nunit = 'u'\nlow = 2.0\n" * 2, "repeats"),
     ],
 )
 def test_a_profile_that_does_not_hold_is_refused_with_its_reason(text: str, why: str, tmp_path: Path) -> None:
@@ -100,11 +100,50 @@ def test_a_profile_that_does_not_hold_is_refused_with_its_reason(text: str, why:
         read_site(tmp_path / "none.toml")
 
 
+def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "site.toml"
+    file.write_text(
+        """
+        colour = "blue"
+        [[interval]]
+        test = "analyte potassium"
+        unit = "mmol/L"
+        low = 2.0
+        high = 1.0
+        [[interval]]
+        test = "potassium"
+        unit = "mmol/L"
+        low = 1.0
+        age_from = 5.0
+        age_to = 2.0
+        [[critical]]
+        test = "analyte potassium"
+        unit = "widgets"
+        high = 6.0
+        [[alias]]
+        test = "local urn:lab|K"
+        analyte = "kalium"
+        """
+    )
+    with pytest.raises(ConfigError) as caught:
+        read_site(file)
+    assert [violation.path for violation in caught.value.violations] == [
+        "site name",
+        "site colour",
+        "site interval[1].test",
+        "site interval[0]",
+        "site interval[1]",
+        "site critical[0].unit",
+        "site alias[0].analyte",
+    ]
+
+
 def test_the_flag_says_that_the_interval_is_the_sites(site: Site) -> None:
     pipeline = Pipeline(Settings(engine="none"), CATALOG, site=site)
     (flag,) = pipeline.evaluate(_bundle(4.8, None)).verdict.flags
     assert flag.code == "H"
     assert {basis.interval_source for basis in flag.basis if basis.kind == "interval"} == {"site"}
+    assert any("St Mary" in (basis.citation or "") for basis in flag.basis)
 
 
 def test_the_command_learns_from_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
