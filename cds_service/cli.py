@@ -269,10 +269,10 @@ def explain(
         many = "There are several bundles; name one as FILE:LINE." if found else "There is no bundle."
         complain(f"{bundle}: {found[0].fault if len(found) == 1 else many}")
         raise typer.Exit(INCOMPLETE)
-    from cds_service.commands import explain as command
+    from cds_service import explanation
 
     try:
-        shown = command.explain(_pipeline(settings), found[0].data, _value(language))
+        shown = explanation.explain(_pipeline(settings), found[0].data, _value(language))
     except LabCueError as error:
         complain(f"{found[0].name}: {error} [{error.code}]", error.violations)
         raise typer.Exit(INCOMPLETE) from None

@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address that both doors listen on.")
     port: int = Field(50051, ge=0, le=65535, description="Port of the gRPC door; 0 picks a free one.")
     http_port: int = Field(8080, ge=0, le=65535, description="Port of the HTTP door; 0 picks a free one.")
+    workbench: Literal["auto", "on", "off"] = Field(
+        "auto", description="The workbench at / of the HTTP door; auto: only where host is this machine alone."
+    )
     reflection: bool = Field(False, description="Answer gRPC server reflection (for grpcurl).")
 
     tls_cert: Path | None = Field(None, description="PEM certificate chain of the server; turns TLS on.")

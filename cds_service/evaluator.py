@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 from cds_service.admission import Admission
 from cds_service.config import Settings
 from cds_service.feedback import FeedbackStore
-from cds_service.pipeline import Evaluation, Work
+from cds_service.pipeline import Evaluation, Trace, Work
 from cds_service.telemetry.setup import Call, Telemetry
 from fhir_adapter.errors import DeadlineTooShort, Draining
 
@@ -28,6 +28,8 @@ class Evaluates(Protocol):
     """What a door needs of ``pipeline.Pipeline``."""
 
     def evaluate(self, bundle: bytes, *, language: str | None = None, work: Work | None = None) -> Evaluation: ...
+
+    def trace(self, bundle: bytes, *, language: str | None = None, work: Work | None = None) -> Trace: ...
 
 
 class Evaluator:
@@ -78,6 +80,33 @@ class Evaluator:
             Overloaded: no room (not with ``refuse=False``).
             DeadlineTooShort: the deadline (``time.monotonic``) passed, or is too near to begin.
         """
+
+        def judge(work: Work) -> tuple[Evaluation, T]:
+            evaluation = self._pipeline.evaluate(bundle, language=language, work=work)
+            return evaluation, write(evaluation)
+
+        return await self._judged(judge, deadline, call, news, refuse=refuse)
+
+    async def trace(
+        self, bundle: bytes, *, language: str | None, deadline: float, call: Call, write: Callable[[Trace], T]
+    ) -> T:
+        """As :meth:`evaluate`, with all that lies between input and answer."""
+
+        def judge(work: Work) -> tuple[Evaluation, T]:
+            trace = self._pipeline.trace(bundle, language=language, work=work)
+            return trace.evaluation, write(trace)
+
+        return await self._judged(judge, deadline, call, None)
+
+    async def _judged(
+        self,
+        judge: Callable[[Work], tuple[Evaluation, T]],
+        deadline: float,
+        call: Call,
+        news: Callable[[str], bool] | None,
+        *,
+        refuse: bool = True,
+    ) -> T:
         if deadline - time.monotonic() < self._settings.min_deadline_s:
             raise DeadlineTooShort
         gone = threading.Event()
@@ -85,8 +114,7 @@ class Evaluator:
 
         def run() -> tuple[Evaluation, T]:
             try:
-                evaluation = self._pipeline.evaluate(bundle, language=language, work=work)
-                written = write(evaluation)
+                evaluation, written = judge(work)
             except (StopIteration, SystemExit, KeyboardInterrupt) as error:
                 # A future can't carry the first, and the others would end the server from within a request.
                 raise RuntimeError(type(error).__name__) from error

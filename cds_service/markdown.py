@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~>$-])")
+_NUMBERED = re.compile(r"^(\d{1,9})(\.)(?= |$)")
 _LINK = re.compile(r"(?i)\b(https?|ftp|mailto|javascript|data|www)(?=[:.])")
 
 
@@ -24,7 +25,7 @@ def _visible(character: str) -> bool:
 def escape(text: str, limit: int = 120) -> str:
     """``plain`` text with everything that Markdown or HTML would read as markup escaped; bare links are broken."""
     safe = plain(text, limit).replace("&", "&amp;").replace("<", "&lt;")
-    safe = _SPECIAL.sub(r"\\\1", safe).replace("@", "&#64;")
+    safe = _NUMBERED.sub(r"\1\\\2", _SPECIAL.sub(r"\\\1", safe)).replace("@", "&#64;")
     return _LINK.sub(lambda match: match[1][0] + "&#8203;" + match[1][1:], safe)
 
 

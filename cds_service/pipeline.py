@@ -84,6 +84,8 @@ class Trace:
     prompt: str | None
     """What the model was shown; None where it gave no scores."""
     scores: tuple[SlotScores, ...] | None
+    thresholds: Thresholds
+    """P(abnormal) at and above which the model flags, by ground."""
     evaluation: Evaluation
 
 
@@ -170,6 +172,7 @@ class Pipeline:
             panel,
             "\n".join(prompt.text for prompt in scored.prompts) if scored is not None else None,
             scored.scores if scored is not None else None,
+            self.thresholds,
             evaluation,
         )
 

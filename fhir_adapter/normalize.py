@@ -148,6 +148,16 @@ def same_unit(one: str | None, other: str | None) -> bool:
     return known is not None and known == units.normalize_unit(other)
 
 
+def conversion(one: PanelResult, other: PanelResult) -> tuple[float, float] | None:
+    """(factor, offset) from the unit of ``one`` into that of ``other``, a result of the same test; None where it isn't known."""
+    if one.unit == other.unit or same_unit(one.unit, other.unit):
+        return 1.0, 0.0
+    there, back = _scale(one.unit, one.analyte), _scale(other.unit, other.analyte)
+    if there is None or back is None or not back[0]:
+        return None
+    return there[0] / back[0], (there[1] - back[1]) / back[0]
+
+
 def _scale(unit: str | None, analyte: Analyte | None) -> tuple[float, float] | None:
     """(factor, offset) from the reported unit into the analyte's canonical one; None where it isn't known."""
     if analyte is None or analyte.unit is None:

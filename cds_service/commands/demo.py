@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -14,23 +13,16 @@ from rich.text import Text
 from cds_service import show
 from cds_service.client import AsyncLabCueClient
 from cds_service.config import Settings
+from cds_service.example_bundles import examples
 from cds_service.serving import running
 from fhir_adapter.errors import LabCueError
 from labcue.v1 import cds_pb2
 
-PACKAGED = Path(__file__).resolve().parents[1] / "examples"
-CHECKOUT = Path(__file__).resolve().parents[2] / "examples" / "bundles"
 ROWS = 8
 """Most results shown on one card; the rest is counted."""
 DISCLAIMER = "Not a medical device: a clinician decides."
 
 Answer = cds_pb2.EvaluateResponse | LabCueError
-
-
-def examples() -> list[Path]:
-    """The shipped example bundles, in order of their names."""
-    folder = PACKAGED if PACKAGED.is_dir() else CHECKOUT
-    return sorted(folder.glob("*.json"))
 
 
 def run(settings: Settings, *, only: str | None, language: str | None, plain: bool = False) -> int:

@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 
 def print_text(console: Console, shown: Json) -> None:
-    """Prints what :func:`cds_service.commands.explain.explain` found."""
+    """Prints what :func:`cds_service.explanation.explain` found."""
     numbers = {entry["path"]: number for number, entry in enumerate(shown["read"], start=1)}
     _head(console, "1 Read", f"{shown['resourceType']}, {shown['observations']} Observations and components")
     _line(console, f"Patient: {_patient(shown['patient'])}")

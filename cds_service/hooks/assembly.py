@@ -14,6 +14,7 @@ from __future__ import annotations
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
+from cds_service import workbench
 from cds_service.backend import Backend
 from cds_service.hooks import headers
 from cds_service.hooks.authentication import Authentication
@@ -21,7 +22,7 @@ from cds_service.hooks.authentication import Authentication
 
 def routes(backend: Backend) -> list[BaseRoute]:
     """Further routes."""
-    return []
+    return [*workbench.routes(backend)]
 
 
 def around(backend: Backend) -> list[Middleware]:

@@ -1,16 +1,16 @@
-"""`labcue explain`: the way of one bundle, step by step, as plain data; ``explain_text`` prints it."""
+"""The way of one bundle, step by step, as plain data: `labcue explain` prints it, the workbench draws it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from cds_service import words
-from cds_service.clinical.show import interval_text, with_unit
-from cds_service.domain import Flag
+from cds_service import trends, words
+from cds_service.clinical.show import interval_text, unit_text, with_unit
+from cds_service.domain import Flag, Thresholds
 from cds_service.pipeline import Pipeline, Trace
 from cds_service.said import derived_name, derived_value, evidence, reported
-from fhir_adapter.model import PanelResult, Quantity, ReferenceRange, Result
-from fhir_adapter.prompt import PROMPT_VERSION, render
+from fhir_adapter.model import Interval, PanelResult, Quantity, ReferenceRange, Result
+from fhir_adapter.prompt import LABELS, PROMPT_VERSION, render
 
 
 def explain(pipeline: Pipeline, bundle: bytes, language: str | None) -> dict[str, Any]:
@@ -19,7 +19,11 @@ def explain(pipeline: Pipeline, bundle: bytes, language: str | None) -> dict[str
     Raises:
         InvalidInput: the bundle can't be read.
     """
-    trace = pipeline.trace(bundle, language=language)
+    return described(pipeline.trace(bundle, language=language))
+
+
+def described(trace: Trace) -> dict[str, Any]:
+    """All that a trace holds; texts in its language. Lists of results are in input order, and ``path`` joins them."""
     said = trace.evaluation.language
     verdict = trace.evaluation.verdict
     patient = trace.panel.patient
@@ -42,12 +46,14 @@ def explain(pipeline: Pipeline, bundle: bytes, language: str | None) -> dict[str
             }
             for entry in verdict.not_assessed
         ],
-        "normalized": [_normalized(placed) for placed in trace.panel.results],
+        "normalized": [_normalized(placed, said) for placed in trace.panel.results],
+        "trends": trends.shown(trace.panel, said),
         "promptVersion": PROMPT_VERSION,
         "prompt": trace.prompt if trace.prompt is not None else render(trace.panel).text,
         "rules": [rule for flag in verdict.flags for rule in _rules(flag, said)],
+        "labels": list(LABELS),
         "scores": _scores(trace),
-        "verdict": [_verdict(flag) for flag in verdict.flags],
+        "verdict": [_verdict(flag, trace.thresholds) for flag in verdict.flags],
         "patterns": [
             {
                 "id": pattern.id,
@@ -122,18 +128,22 @@ def _quantity(limit: Quantity | None) -> str | None:
     return f"{limit.text or format(limit.number, 'g')} {limit.shown_unit or limit.unit or ''}".strip()
 
 
-def _normalized(placed: PanelResult) -> dict[str, Any]:
+def _normalized(placed: PanelResult, language: str) -> dict[str, Any]:
     interval, limits, analyte = placed.interval, placed.critical, placed.analyte
     return {
         "path": placed.result.path,
         "analyte": analyte.id if analyte is not None else None,
-        "display": placed.display,
+        "display": analyte.name(language) if analyte is not None else placed.display,
+        "number": placed.number,
+        "unit": unit_text(placed),
         "canonical": placed.canonical,
         "canonicalUnit": analyte.unit if analyte is not None and placed.canonical is not None else None,
         "interval": None if interval is None else interval_text(interval, placed),
+        "limits": _limits(interval),
         "intervalSource": None if interval is None else interval.source,
         "citation": None if interval is None else interval.citation,
         "critical": None if limits is None else interval_text(limits, placed),
+        "criticalLimits": _limits(limits),
         "criticalSource": None if limits is None else limits.source,
         "criticalCitation": None if limits is None else limits.citation,
         "expected": list(placed.expected),
@@ -147,6 +157,11 @@ def _normalized(placed: PanelResult) -> dict[str, Any]:
         "implausible": placed.implausible,
         "problem": placed.problem,
     }
+
+
+def _limits(interval: Interval | None) -> dict[str, float | None] | None:
+    """An interval as numbers, in the unit of its result."""
+    return None if interval is None else {"low": interval.low, "high": interval.high}
 
 
 def _rules(flag: Flag, language: str) -> list[dict[str, Any]]:
@@ -188,7 +203,7 @@ def _scores(trace: Trace) -> list[dict[str, Any]] | None:
     ]
 
 
-def _verdict(flag: Flag) -> dict[str, Any]:
+def _verdict(flag: Flag, thresholds: Thresholds) -> dict[str, Any]:
     return {
         "path": flag.subject.result.path,
         "code": flag.code,
@@ -196,4 +211,5 @@ def _verdict(flag: Flag) -> dict[str, Any]:
         "critical": flag.critical,
         "source": flag.source,
         "probability": flag.probability,
+        "threshold": None if flag.probability is None else thresholds.of(flag.subject),
     }
