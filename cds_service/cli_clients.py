@@ -45,11 +45,16 @@ def new(
     permission: Annotated[
         list[str] | None, typer.Option(help="evaluate, feedback, audit or admin; default evaluate and feedback.")
     ] = None,
+    secret: Annotated[
+        bool,
+        typer.Option("--secret", help="A secret in place of keys, for a FHIR server's Subscription: notify alone."),
+    ] = False,
 ) -> None:
     """Makes an ES384 key pair for a client and adds it to the file of clients, which is made where there is none.
 
     Beside the file: NAME.private.jwk.json, for the client alone, and NAME.jwks.json, its public key. For a client that
-    has keys of its own, write the entry by hand: see docs/security.md. Exit status: 0; 78 it can't be done.
+    has keys of its own, write the entry by hand: see docs/security.md. With --secret: NAME.secret, for a client that can
+    only send the same header always; its --issuer and --permission don't count. Exit status: 0; 78 it can't be done.
     """
     from cds_service.commands import clients as command
     from cds_service.commands.common import endings, refuse
@@ -57,7 +62,12 @@ def new(
 
     try:
         with endings():
-            print(command.new(name, clients, issuer or f"urn:labcue:{name}", permission or ["evaluate", "feedback"]))
+            if secret:
+                print(command.new_with_secret(name, clients))
+            else:
+                print(
+                    command.new(name, clients, issuer or f"urn:labcue:{name}", permission or ["evaluate", "feedback"])
+                )
     except LabCueError as error:
         refuse(error)
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import tomllib
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from cds_service.trust.audience import normal
-from cds_service.trust.clients import NAME, NAME_RULE, PERMISSIONS, Client, read_clients
+from cds_service.trust.clients import NAME, NAME_RULE, PERMISSIONS, Client, read_clients, secret_digest
+from cds_service.trust.gate import FIXED_BEARER
 from cds_service.trust.signing import Signer, new_key, read_private_key
 from fhir_adapter.errors import ConfigError, Violation
 
@@ -37,6 +40,7 @@ def _paragraph(client: Client) -> str:
     else:
         lines += [f"  keys      from {url}" for url in client.jku]
     lines += [f"  knows     certificate {name}" for name in client.certificates]
+    lines += [f"  secret    {digest[:12]}…, for notify alone" for digest in client.secrets]
     rate = f"{client.per_minute:g} a minute, {client.burst} at once" if client.per_minute else "no limit of its own"
     return "\n".join([*lines, f"  rate      {rate}"])
 
@@ -47,9 +51,8 @@ def new(name: str, file: Path, issuer: str, permissions: list[str]) -> str:
     Raises:
         ConfigError: a name, issuer or permission that isn't one, a client that is there already, a file that can't be written.
     """
-    faults = []
-    if not NAME.fullmatch(name):
-        faults.append(Violation("NAME", NAME_RULE))
+    private, public = file.parent / f"{name}.private.jwk.json", file.parent / f"{name}.jwks.json"
+    faults = _faults(name, file, [private, public])
     if not _ISSUER.fullmatch(issuer):
         faults.append(Violation("--issuer", "printable characters without blanks and quotes"))
     faults += [
@@ -57,25 +60,55 @@ def new(name: str, file: Path, issuer: str, permissions: list[str]) -> str:
         for one in permissions
         if one not in PERMISSIONS
     ]
-    private, public = file.parent / f"{name}.private.jwk.json", file.parent / f"{name}.jwks.json"
-    faults += [Violation(str(path), "is there already") for path in (private, public) if path.exists()]
-    if not faults and file.exists() and name in read_clients(file).by_name:
-        faults.append(Violation("NAME", f"{file} has a client {name} already"))
     if faults:
         raise ConfigError("The client can't be made.", violations=tuple(faults))
     key = new_key()
     listed = ", ".join(f'"{one}"' for one in dict.fromkeys(permissions))
-    entry = f'[clients.{name}]\nissuer = "{issuer}"\nkey_file = "{public.name}"\npermissions = [{listed}]\n'
-    try:
+    entry = f'issuer = "{issuer}"\nkey_file = "{public.name}"\npermissions = [{listed}]\n'
+    with _files_said(file):
         _write(private, json.dumps(key.as_dict(private=True), indent=2), 0o600)
         _write(public, json.dumps({"keys": [key.as_dict(private=False)]}, indent=2), 0o644)
-        before = file.read_text(encoding="utf-8") if file.exists() else ""
-        text = f"{before.rstrip()}\n\n{entry}" if before.strip() else entry
-        tomllib.loads(text)
-        file.write_text(text, encoding="utf-8")
+        _append(file, name, entry)
+    return f"{file}: client {name} added\n{private}: its private key, for the client alone\n{public}: its public key"
+
+
+def new_with_secret(name: str, file: Path) -> str:
+    """Makes a secret for a client that can only send the same header always, and adds it to ``file``.
+
+    Raises:
+        ConfigError: as :func:`new`.
+    """
+    kept = file.parent / f"{name}.secret"
+    if faults := _faults(name, file, [kept]):
+        raise ConfigError("The client can't be made.", violations=tuple(faults))
+    secret = f"{FIXED_BEARER}{secrets.token_urlsafe(32)}"
+    with _files_said(file):
+        _write(kept, secret, 0o600)
+        _append(file, name, f'secrets_sha256 = ["{secret_digest(secret)}"]\npermissions = ["notify"]\n')
+    return f"{file}: client {name} added\n{kept}: its secret, for the client alone: Authorization: Bearer …"
+
+
+def _faults(name: str, file: Path, made: list[Path]) -> list[Violation]:
+    """Why a client of that name, with those files, can't be made."""
+    faults = [] if NAME.fullmatch(name) else [Violation("NAME", NAME_RULE)]
+    faults += [Violation(str(path), "is there already") for path in made if path.exists()]
+    if not faults and file.exists() and name in read_clients(file, allow_loopback_http=True).by_name:
+        faults.append(Violation("NAME", f"{file} has a client {name} already"))
+    return faults
+
+
+@contextmanager
+def _files_said(file: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ConfigError(violations=(Violation(str(error.filename or file), str(error.strerror)),)) from None
-    return f"{file}: client {name} added\n{private}: its private key, for the client alone\n{public}: its public key"
+
+
+def _append(file: Path, name: str, entry: str) -> None:
+    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    table = f"[clients.{name}]\n{entry}"
+    file.write_text(f"{before.rstrip()}\n\n{table}" if before.strip() else table, encoding="utf-8")
 
 
 def _write(path: Path, text: str, mode: int) -> None:

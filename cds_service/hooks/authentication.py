@@ -20,6 +20,7 @@ NEEDED: tuple[tuple[str, re.Pattern[str], Permission | None], ...] = (
     ("GET", re.compile(r"/openapi\.json"), None),
     ("POST", re.compile(r"/cds-services/[^/]+"), "evaluate"),
     ("POST", re.compile(r"/cds-services/[^/]+/feedback"), "feedback"),
+    ("POST", re.compile(r"/fhir/subscription"), "notify"),
 )
 """The permission that an address needs; None: any known client may. What isn't named needs ``admin``."""
 

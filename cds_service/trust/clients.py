@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
 import tomllib
 from collections.abc import Mapping
@@ -16,7 +18,7 @@ from cds_service.trust.key_sets import may_fetch
 from cds_service.trust.keys import Keys, read_key_file
 from fhir_adapter.errors import ConfigError, Violation
 
-Permission = Literal["evaluate", "feedback", "audit", "admin"]
+Permission = Literal["evaluate", "feedback", "notify", "audit", "admin"]
 PERMISSIONS: tuple[Permission, ...] = get_args(Permission)
 CERTIFICATE = re.compile(r"(dns|uri|subject):.+|sha256:[0-9a-f]{64}")
 """How a client certificate is named: a name of its subjectAltName, its subject (RFC 4514), or its fingerprint."""
@@ -36,6 +38,7 @@ class Client:
     jku: tuple[str, ...]
     keys: Keys | None
     certificates: tuple[str, ...]
+    secrets: tuple[str, ...]
     permissions: frozenset[Permission]
     per_minute: float | None
     burst: int
@@ -61,6 +64,20 @@ class Clients:
         """The client that one of a certificate's names stands for (see CERTIFICATE)."""
         return next((self._by_certificate[name] for name in names if name in self._by_certificate), None)
 
+    def of_secret(self, secret: str) -> Client | None:
+        """The client that has a secret. All of them are compared, each in constant time."""
+        shown, found = secret_digest(secret), None
+        for client in self.by_name.values():
+            for known in client.secrets:
+                if hmac.compare_digest(shown, known):
+                    found = client
+        return found
+
+
+def secret_digest(secret: str) -> str:
+    """What a clients file holds of a secret: SHA-256, enough for one that is random and long."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
 
 _CURRENT: ContextVar[Client | None] = ContextVar("labcue_client", default=None)
 
@@ -85,6 +102,7 @@ class _Entry(BaseModel):
     jku: list[Text] = []
     key_file: Path | None = None
     certificates: list[Text] = []
+    secrets_sha256: list[Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]] = []
     permissions: list[Permission]
     rate_per_minute: float | None = Field(None, gt=0)
     burst: int | None = Field(None, ge=1)
@@ -147,8 +165,16 @@ def _client(
     before = len(faults)
     if not NAME.fullmatch(name):
         faults.append(Violation(where, NAME_RULE))
-    if entry.issuer is None and not entry.certificates:
-        faults.append(Violation(where, "give an issuer (for tokens), certificates (for mutual TLS), or both"))
+    if entry.issuer is None and not entry.certificates and not entry.secrets_sha256:
+        faults.append(
+            Violation(
+                where, "give an issuer (for tokens), certificates (for mutual TLS), or secrets_sha256 (for notify)"
+            )
+        )
+    if entry.secrets_sha256 and "notify" not in entry.permissions:
+        faults.append(
+            Violation(f"{where}.secrets_sha256", "are good for notify alone, which isn't among the permissions")
+        )
     if entry.issuer is None and (entry.jku or entry.key_file or entry.tenant):
         faults.append(Violation(f"{where}.issuer", "is needed with jku, key_file or tenant"))
     if entry.issuer is not None and not entry.jku and entry.key_file is None:
@@ -186,6 +212,7 @@ def _client(
         jku=tuple(entry.jku),
         keys=keys,
         certificates=tuple(entry.certificates),
+        secrets=tuple(entry.secrets_sha256),
         permissions=frozenset(entry.permissions),
         per_minute=rate,
         burst=entry.burst if entry.burst is not None else max(1, round((rate or 0) / 6)),

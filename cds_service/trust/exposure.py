@@ -7,16 +7,21 @@ from cds_service.trust.audience import is_loopback
 from fhir_adapter.errors import ConfigError, Violation
 
 
+def is_open_to_others(settings: Settings) -> bool:
+    """Whether anybody but this machine can reach the doors: directly, or through a proxy that stands beside them."""
+    return not is_loopback(settings.host) or settings.behind_proxy or settings.trusted_proxies is not None
+
+
 def check_exposure(settings: Settings) -> None:
-    """Nothing on loopback. Beyond it: TLS or ``behind_proxy``; clients (or mutual TLS) or ``insecure``.
+    """Nothing where only this machine calls. Else: TLS or ``behind_proxy``; clients (or mutual TLS) or ``insecure``.
 
     Raises:
         ConfigError: says what to add.
     """
-    if is_loopback(settings.host):
+    if not is_open_to_others(settings):
         return
     faults = []
-    if settings.tls_cert is None and not settings.behind_proxy:
+    if settings.tls_cert is None and not settings.behind_proxy and not is_loopback(settings.host):
         faults.append(
             Violation(
                 "tls_cert",
@@ -28,11 +33,11 @@ def check_exposure(settings: Settings) -> None:
         faults.append(
             Violation(
                 "clients",
-                f"{settings.host} can be reached by others, and anybody could call: give --clients FILE "
+                "others can reach the service, and anybody could call: give --clients FILE "
                 "(`labcue clients new` makes one) or --tls-client-ca, or --insecure where anybody may",
             )
         )
-    if settings.clients is not None and settings.public_urls is None:
+    if settings.clients is not None and settings.public_urls is None and not is_loopback(settings.host):
         faults.append(
             Violation(
                 "public_urls",

@@ -23,6 +23,7 @@ Reason = Literal[
     "not-yet-valid",
     "replayed",
     "unknown-certificate",
+    "unknown-secret",
 ]
 
 

@@ -49,6 +49,21 @@ def test_the_private_key_is_for_its_owner_alone(tmp_path: Path, monkeypatch: pyt
     assert secret not in public.read_text() + Path("clients.toml").read_text() + said
 
 
+def test_a_secret_is_kept_by_its_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    status, said, _ = _run("new", "fhir-server", "--secret")
+    assert status == 0
+    kept = Path("fhir-server.secret")
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    secret = kept.read_text().strip()
+    assert secret not in said + Path("clients.toml").read_text()
+    client = read_clients(Path("clients.toml")).of_secret(secret)
+    assert client is not None
+    assert (client.name, client.permissions) == ("fhir-server", {"notify"})
+    assert "for notify alone" in _run("check", "clients.toml")[1]
+    assert _run("new", "fhir-server", "--secret")[0] == 78
+
+
 def test_an_existing_file_keeps_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("clients.toml").write_text(
@@ -63,7 +78,7 @@ def test_an_existing_file_keeps_what_it_says(tmp_path: Path, monkeypatch: pytest
     ("arguments", "said"),
     [
         (("new", "No Good"), "NAME: a name has small letters"),
-        (("new", "a", "--permission", "all"), "--permission: all: one of evaluate, feedback, audit, admin"),
+        (("new", "a", "--permission", "all"), "--permission: all: one of evaluate, feedback, notify, audit, admin"),
         (("new", "a", "--issuer", 'x"\n[evil]'), "--issuer: printable"),
         (("token", "engine", "--url", URL), "clients.toml"),
         (("check", "none.toml"), "none.toml"),

@@ -231,7 +231,7 @@ async def test_without_origins_no_page_may_call(open_door: Open) -> None:
 async def test_what_every_answer_tells_a_browser(open_door: Open) -> None:
     async with open_door() as door:
         plain = [await _get(door), await _get(door, "/nothing"), await door.call(b"no json")]
-    async with open_door(behind_proxy=True) as door:
+    async with open_door(behind_proxy=True, insecure=True) as door:
         behind = await _get(door)
     for answer in (*plain, behind):
         assert answer.headers["x-content-type-options"] == "nosniff"

@@ -100,6 +100,12 @@ permissions = ["evaluate"]
 issuer = "f"
 key_file = "none.json"
 permissions = ["evaluate"]
+[clients.secret]
+secrets_sha256 = ["aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]
+permissions = ["evaluate"]
+[clients.short]
+secrets_sha256 = ["secret"]
+permissions = ["notify"]
 [clients.private]
 issuer = "g"
 key_file = "private.json"
@@ -121,6 +127,8 @@ permissions = ["evaluate"]
         "clients.plain.jku",
         "clients.private.key_file",
         "clients.second.certificates",
+        "clients.secret.secrets_sha256",
+        "clients.short.secrets_sha256.0",
         "clients.third.burst",
         "clients.typo.colour",
         "clients.typo.permissions.0",

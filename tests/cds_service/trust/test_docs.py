@@ -20,7 +20,7 @@ def test_the_example_of_a_clients_file_holds(tmp_path: Path) -> None:
     file.write_text(example)
     (tmp_path / "sandbox.jwks.json").write_bytes(key_set(KEY))
     clients = read_clients(file)
-    assert set(clients.by_name) == {"mercy-ehr", "north", "sandbox", "engine"}
+    assert set(clients.by_name) == {"mercy-ehr", "north", "sandbox", "engine", "fhir-server"}
     assert clients.by_name["mercy-ehr"].burst == 100
 
 

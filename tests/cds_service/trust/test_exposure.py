@@ -28,6 +28,14 @@ def test_on_loopback_nothing_is_asked(host: str) -> None:
     assert _faults(host=host) == set()
 
 
+@pytest.mark.parametrize("proxy", [{"behind_proxy": True}, {"trusted_proxies": "127.0.0.1"}])
+def test_a_proxy_beside_it_opens_it_to_others(proxy: dict[str, Any]) -> None:
+    """What listens on loopback behind nginx is open to whomever nginx lets through."""
+    assert _faults(**proxy) == {"clients"}
+    assert _faults(insecure=True, **proxy) == set()
+    assert _faults(clients="clients.toml", **proxy) == set()
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "labcue.example.org"])
 def test_beyond_it_nothing_opens_by_itself(host: str) -> None:
     assert _faults(host=host) == {"tls_cert", "clients"}

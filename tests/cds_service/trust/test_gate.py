@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cds_service.trust.audience import Audience
-from cds_service.trust.clients import Client, Permission, read_clients
+from cds_service.trust.clients import Client, Permission, read_clients, secret_digest
 from cds_service.trust.gate import Credentials, Gate
 from cds_service.trust.key_sets import KeySets, fetcher
 from cds_service.trust.reasons import Refused
@@ -108,6 +108,24 @@ async def test_a_bad_token_is_not_made_good_by_a_certificate(tmp_path: Path) -> 
     gate = _gate(file)
     assert (await gate.admit(Credentials((), ("dns:engine",)), HERE, "evaluate")).name == "engine"
     assert await _reason(gate, Credentials(("Bearer x.y.z",), ("dns:engine",))) == "malformed"
+
+
+async def test_a_secret_opens_notify_and_nothing_else(tmp_path: Path) -> None:
+    """A FHIR server sends the same header with each notification: that must not be good for more."""
+    secret = "labcue-secret-" + "x" * 43
+    file = clients_file(
+        tmp_path,
+        f'[clients.fhir]\nsecrets_sha256 = ["{"0" * 64}", "{secret_digest(secret)}"]\n'
+        'permissions = ["notify", "evaluate", "admin"]\n',
+    )
+    gate, shown = _gate(file), Credentials((f"Bearer {secret}",))
+    for _ in range(2):
+        assert (await gate.admit(shown, HERE, "notify")).name == "fhir"
+    for permission in ("evaluate", "admin", None):
+        with pytest.raises(PermissionDenied):
+            await gate.admit(shown, HERE, permission)
+    assert await _reason(gate, Credentials((f"Bearer {secret[:-1]}",))) == "unknown-secret"
+    assert await _reason(gate, Credentials(("Bearer labcue-secret-",))) == "unknown-secret"
 
 
 async def test_a_key_file_takes_the_place_of_the_address(tmp_path: Path) -> None:
