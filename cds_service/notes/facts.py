@@ -7,8 +7,11 @@ comment on holds numbers, and names and texts of ours. So no text of a bundle ca
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from typing import Literal
 
 from cds_service import words
@@ -76,11 +79,19 @@ def facts_of(verdict: Verdict, analytes: Iterable[Analyte], language: str) -> Fa
 
 def prompt_of(facts: Facts, language: str) -> str:
     """What the model is asked to continue: the results one a line, the patterns, and where its note begins."""
-    lines = [words.template(language, "note-task"), ""]
+    lines = [_tasks()[language]["task"], ""]
     lines += [fact.line for fact in facts.results]
     lines += [f"- {phrase}" for phrase in facts.phrases]
-    lines += ["", words.template(language, "note-begins")]
+    lines += ["", _tasks()[language]["begins"]]
     return "\n".join(lines)
+
+
+@cache
+def _tasks() -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = tomllib.loads(
+        resources.files(__package__).joinpath("tasks.toml").read_text(encoding="utf-8")
+    )
+    return found
 
 
 def _fact(flag: Flag, language: str) -> Fact:
@@ -100,7 +111,7 @@ def _fact(flag: Flag, language: str) -> Fact:
         line += ", "
     line += words.flag_word(language, flag.code)
     if number is not None and subject.priors:
-        line += f"; {words.template(language, 'note-before')} {subject.priors[0].number:.8g}"
+        line += f"; {_tasks()[language]['before']} {subject.priors[0].number:.8g}"
     return Fact(
         names=tuple(dict.fromkeys(name for name in names if len(name) > 1)),
         direction=_DIRECTIONS[flag.code],

@@ -44,6 +44,9 @@ class Note:
     faults: tuple[str, ...] = ()
 
 
+NO_NOTE = Note(None, "off")
+
+
 def writer_of(engine: object) -> Writes | None:
     """The engine, or the one behind it, if its model writes notes."""
     for one in (engine, getattr(engine, "engine", None)):
@@ -65,7 +68,7 @@ def note_for(
     """A checked note on an abnormal panel that the model judged, by ``deadline`` (``time.monotonic``). Never raises for the model:
     the cards are whole without a note."""
     if writer is None or verdict.model is None:
-        return Note(None, "off")
+        return NO_NOTE
     facts = facts_of(verdict, analytes, language)
     if not facts.abnormal:
         return Note(None, "nothing-abnormal")
