@@ -51,6 +51,8 @@ TABLE: dict[type[errors.LabCueError], Mapping] = {
     errors.EngineStopped: Mapping("UNAVAILABLE", 503, "transient"),
     errors.EngineMemory: Mapping("UNAVAILABLE", 503, "too-costly"),
     errors.EngineAnswer: Mapping("UNAVAILABLE", 503, "exception"),
+    errors.EngineUnreachable: Mapping("UNAVAILABLE", 503, "transient"),
+    errors.EngineRefused: Mapping("UNAVAILABLE", 503, "security"),
     errors.PromptTooLong: Mapping("UNAVAILABLE", 503, "too-long"),
     errors.ConfigError: Mapping("FAILED_PRECONDITION", 500, "processing"),
     errors.CatalogError: Mapping("FAILED_PRECONDITION", 500, "processing"),

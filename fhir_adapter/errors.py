@@ -29,6 +29,8 @@ The tree::
     │   ├── EngineStopped       it died, or hangs
     │   ├── EngineMemory        out of memory, even for this panel alone
     │   ├── EngineAnswer        not one probability per label for each result asked about
+    │   ├── EngineUnreachable   the model's server can't be reached or fails
+    │   ├── EngineRefused       the model's server doesn't take our requests
     │   └── PromptTooLong       one result alone is beyond the model's context window
     ├── FeedbackError           feedback that can't be stored as sent
     ├── ConfigError             settings that don't hold, all of them at once
@@ -257,9 +259,33 @@ class PromptTooLong(EngineError):
     message = "prompt too long"
 
 
+class EngineUnreachable(EngineError):
+    """The model's server can't be reached, breaks off, or answers with server errors."""
+
+    code = "engine-unreachable"
+    message = "model unreachable"
+
+
+class EngineRefused(EngineError):
+    """The model's server refuses our requests: another key, model or API than set."""
+
+    code = "engine-refused"
+    message = "model refused the request"
+
+
 DEGRADED_REASONS: dict[str, str] = {
     kind.message: kind.code
-    for kind in (EngineError, EngineNotLoaded, EngineLate, EngineStopped, EngineMemory, EngineAnswer, PromptTooLong)
+    for kind in (
+        EngineError,
+        EngineNotLoaded,
+        EngineLate,
+        EngineStopped,
+        EngineMemory,
+        EngineAnswer,
+        EngineUnreachable,
+        EngineRefused,
+        PromptTooLong,
+    )
 }
 """Why an answer is degraded: the text that answers carry → the stable code that metrics carry. Another text counts as
 ``engine-failed``."""

@@ -19,7 +19,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx
+import httpx2
 
 from cds_service.inference.breaker import Breaker, RetryBudget
 from fhir_adapter.errors import Cancelled, EngineAnswer, EngineError, EngineLate, EngineRefused, EngineUnreachable
@@ -61,7 +61,7 @@ class Calls:
         self.breaker, self._budget = breaker or Breaker(), budget or RetryBudget()
         self._jitter = random.Random()  # noqa: S311 - spreads retries, nothing secret
         self._loop = asyncio.new_event_loop()
-        self._client: httpx.AsyncClient | None = None
+        self._client: httpx2.AsyncClient | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, name="remote", daemon=True)
         self._thread.start()
 
@@ -207,7 +207,7 @@ class Calls:
                 return b"".join(parts)
         except TimeoutError:
             raise EngineLate from None
-        except (httpx.TransportError, httpx.StreamError, httpx.DecodingError, OSError) as error:
+        except (httpx2.TransportError, httpx2.StreamError, httpx2.DecodingError, OSError) as error:
             raise _Again(type(error).__name__, None) from None
 
 
@@ -231,14 +231,14 @@ def _retry_after(text: str | None) -> float | None:
         return None
 
 
-def _client(server: Server) -> httpx.AsyncClient:
+def _client(server: Server) -> httpx2.AsyncClient:
     import ssl
 
     verify = ssl.create_default_context(cafile=str(server.ca)) if server.ca is not None else True
-    return httpx.AsyncClient(
+    return httpx2.AsyncClient(
         headers={"Authorization": f"Bearer {server.key}"} if server.key else {},
-        limits=httpx.Limits(max_connections=server.connections, max_keepalive_connections=server.connections),
-        timeout=None,  # noqa: S113 - the whole try has one: asyncio.timeout above
+        limits=httpx2.Limits(max_connections=server.connections, max_keepalive_connections=server.connections),
+        timeout=None,
         trust_env=False,  # no proxy that nobody set here sees what a panel holds
         follow_redirects=False,
         verify=verify,

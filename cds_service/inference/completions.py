@@ -82,18 +82,7 @@ def read(
         EngineAnswer: not JSON, another model, fewer or other answers than asked for, a prompt that was cut, numbers that are no log
             probabilities, or labels left out that may matter.
     """
-    try:
-        answer = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        raise EngineAnswer from None
-    if not isinstance(answer, dict) or answer.get("model") != model:
-        raise EngineAnswer
-    usage = answer.get("usage")
-    if isinstance(usage, dict) and usage.get("prompt_tokens") not in (None, sum(map(len, prompts))):
-        raise EngineAnswer
-    choices = answer.get("choices")
-    if not isinstance(choices, list) or len(choices) != len(prompts):
-        raise EngineAnswer
+    choices = _choices(raw, model, sum(map(len, prompts)), len(prompts))
     found: dict[int, tuple[float, ...]] = {}
     for choice in choices:
         index = choice.get("index") if isinstance(choice, dict) else None
@@ -101,6 +90,49 @@ def read(
             raise EngineAnswer
         found[index] = _probabilities(_first(choice), labels, temperature)
     return [found[index] for index in range(len(prompts))]
+
+
+def note_body(model: str, prompt: Sequence[int], max_tokens: int) -> bytes:
+    """The request for a note: the likeliest words after ``prompt`` (token ids), to the end of the line."""
+    asked = {
+        "model": model,
+        "prompt": list(prompt),
+        "max_tokens": max_tokens,
+        "temperature": 0,
+        "stop": ["\n\n"],
+        "stream": False,
+    }
+    return orjson.dumps(asked)
+
+
+def read_note(raw: bytes, *, model: str, prompt: Sequence[int]) -> tuple[str, bool]:
+    """What was written, and whether it came to its end or was cut off at the cap.
+
+    Raises:
+        EngineAnswer: not JSON, another model, no text.
+    """
+    choices = _choices(raw, model, len(prompt), 1)
+    text = choices[0].get("text") if isinstance(choices[0], dict) else None
+    if not isinstance(text, str):
+        raise EngineAnswer
+    return text, choices[0].get("finish_reason") == "stop"
+
+
+def _choices(raw: bytes, model: str, tokens: int, count: int) -> list[Any]:
+    """The ``count`` choices of an answer of ``model`` to prompts of so many tokens in all."""
+    try:
+        answer = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise EngineAnswer from None
+    if not isinstance(answer, dict) or answer.get("model") != model:
+        raise EngineAnswer
+    usage = answer.get("usage")
+    if isinstance(usage, dict) and usage.get("prompt_tokens") not in (None, tokens):
+        raise EngineAnswer
+    choices = answer.get("choices")
+    if not isinstance(choices, list) or len(choices) != count:
+        raise EngineAnswer
+    return choices
 
 
 def _first(choice: dict[str, Any]) -> dict[str, Any]:

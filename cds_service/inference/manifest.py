@@ -28,7 +28,7 @@ class Manifest:
     results in one prompt (attention grows with the square of a prompt's length), None for no limit but the model's length.
     ``max_tokens``: the longest prompt in tokens, None for the model's own length. ``base``: the
     model an adapter belongs to. ``label_tokens``: for each label the exact vocabulary entry that stands for it, where
-    the label itself isn't one token. ``files``: SHA-256 (hex) of files beside it, checked at load.
+    the label itself isn't one token. ``writes_notes``: whether the model was trained to write notes, and may be asked for them. ``files``: SHA-256 (hex) of files beside it, checked at load.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Manifest:
     max_results: int | None = 40
     max_tokens: int | None = None
     base: str | None = None
+    writes_notes: bool = False
     label_tokens: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
 
@@ -110,6 +111,8 @@ def _faults(data: dict[str, Any]) -> list[str]:
         value = data.get(name)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
             faults.append(f"{name}: must be a whole number of at least 1, or null")
+    if not isinstance(data.get("writes_notes", False), bool):
+        faults.append("writes_notes: must be true or false")
     labels = data.get("label_tokens", {})
     if not isinstance(labels, dict) or not all(_text(token) for token in labels.values()):
         faults.append("label_tokens: must map labels to vocabulary entries")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cds_service.domain import ModelInfo, Thresholds
@@ -12,7 +12,8 @@ from cds_service.inference.lora import Adapter, read_adapter
 from cds_service.inference.manifest import FILE, Manifest, read_manifest, refuse
 from cds_service.inference.shared import SharedModel
 from cds_service.inference.slots import label_ids
-from cds_service.inference.weights import choose_device, load_model, load_tokenizer
+from cds_service.inference.weights import Numbers, choose_device, load_model, load_tokenizer
+from cds_service.inference.writing import write
 from fhir_adapter.errors import ConfigError, EngineAnswer, EngineError, EngineMemory, EngineStopped
 from fhir_adapter.prompt import Prompt
 
@@ -66,6 +67,23 @@ class MistralEngine:
         """Most results the model takes in one prompt, from the manifest; None where it sets none."""
         return self._manifest.max_results
 
+    @property
+    def writes_notes(self) -> bool:
+        """From the manifest."""
+        return self._manifest.writes_notes
+
+    def write(self, prompt: str, *, max_tokens: int, deadline: float | None, cancelled: Callable[[], bool]) -> str:
+        """As :func:`cds_service.inference.writing.write`."""
+        return write(
+            self._shared,
+            self._adapter,
+            prompt,
+            max_tokens=max_tokens,
+            longest=self._longest,
+            deadline=deadline,
+            cancelled=cancelled,
+        )
+
     def warm_up(self) -> None:
         """One small panel through the model.
 
@@ -114,15 +132,11 @@ class MistralEngine:
         try:
             with self._shared.using(self._adapter), torch.inference_mode():
                 device = self._model.device
-                width = max(len(row.ids) for row in rows)
-                ids = torch.tensor([[*row.ids] + [0] * (width - len(row.ids)) for row in rows], device=device)
-                padded = any(len(row.ids) < width for row in rows)
-                mask = (
-                    torch.tensor([[1] * len(row.ids) + [0] * (width - len(row.ids)) for row in rows], device=device)
-                    if padded
-                    else None
-                )
-                hidden = self._model.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+                height, width = self._shared.shape(len(rows), max(len(row.ids) for row in rows))
+                padded = [[*row.ids] + [0] * (width - len(row.ids)) for row in rows]
+                padded += [[0] * width] * (height - len(rows))
+                # No mask: padding stands after all that counts, and a causal model never looks there.
+                hidden = self._shared.hidden(torch.tensor(padded, device=device))
                 # Only the slots' states reach the head: logits over the vocabulary at every token would cost more memory
                 # than the rest together.
                 which = torch.tensor([number for number, row in enumerate(rows) for _ in row.at], device=device)
@@ -151,8 +165,16 @@ def _failure(text: str) -> EngineError:
     return EngineMemory() if "memory" in text else EngineError()
 
 
-def load_mistral(model_path: Path, adapter_path: Path | None = None, *, device: str = "auto") -> MistralEngine:
-    """Loads the model of ``model_path``, with the LoRA adapter of ``adapter_path`` if given.
+def load_mistral(
+    model_path: Path,
+    adapter_path: Path | None = None,
+    *,
+    device: str = "auto",
+    numbers: Numbers | None = None,
+    compiled: bool = False,
+) -> MistralEngine:
+    """Loads the model of ``model_path``, with the LoRA adapter of ``adapter_path`` if given. ``compiled``: its passes go through
+    torch.compile, in few shapes.
 
     The manifest beside the adapter is the one that counts where there is an adapter (its threshold and temperature were fitted
     with it), else the one beside the model. Whatever is cheap is checked before any weight is read.
@@ -168,11 +190,11 @@ def load_mistral(model_path: Path, adapter_path: Path | None = None, *, device: 
     tokenizer = load_tokenizer(model_path)
     label_ids(tokenizer, manifest.label_tokens)
     chosen = choose_device(device)
-    model = load_model(model_path, chosen)
+    model = load_model(model_path, chosen, numbers)
     size = int(model.get_input_embeddings().num_embeddings)
     if tokenizer.get_vocab_size() > size:
         raise refuse(model_path / "tokenizer.json", f"has more entries than the model's vocabulary of {size}")
-    shared = SharedModel(model, tokenizer, model_path)
+    shared = SharedModel(model, tokenizer, model_path, compiled=compiled)
     if adapter is not None:
         check_base(adapter, shared)
         return _on_adapter(shared, adapter)

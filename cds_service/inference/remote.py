@@ -18,11 +18,12 @@ import orjson
 from cds_service.domain import ModelInfo, Thresholds
 from cds_service.inference import tokens
 from cds_service.inference.calls import Calls
-from cds_service.inference.completions import Dialect, body, labels_of, read
-from cds_service.inference.engine import Prepared, Scored, SlotScores
+from cds_service.inference.completions import Dialect, body, labels_of, note_body, read, read_note
+from cds_service.inference.engine import Prepared, SlotScores
 from cds_service.inference.manifest import Manifest, read_manifest, refuse
 from cds_service.inference.slots import label_ids
 from cds_service.inference.weights import load_tokenizer
+from cds_service.inference.writing import whole
 from fhir_adapter.errors import ConfigError, EngineError, EngineRefused, Violation
 from fhir_adapter.prompt import Prompt
 
@@ -86,11 +87,11 @@ class RemoteEngine:
 
     def score(self, prompts: Sequence[Prompt]) -> list[tuple[SlotScores, ...]]:
         """As :meth:`score_within`, for callers with time."""
-        return list(self.score_within(prompts, deadline=None, cancelled=lambda: False).answers)
+        return self.score_within(prompts, deadline=None, cancelled=lambda: False)
 
     def score_within(
         self, prompts: Sequence[Prompt], *, deadline: float | None, cancelled: Callable[[], bool]
-    ) -> Scored:
+    ) -> list[tuple[SlotScores, ...]]:
         """The scores of all slots by ``deadline`` (``time.monotonic``).
 
         Raises:
@@ -100,7 +101,37 @@ class RemoteEngine:
         """
         longest = self._manifest.max_tokens or LONGEST
         rows = [tokens.prepare(prompt, self._tokenizer, self._manifest, longest) for prompt in prompts]
-        return Scored(tuple(self._ask(row, deadline, cancelled) for row in rows), self.info, self.thresholds)
+        return [self._ask(row, deadline, cancelled) for row in rows]
+
+    @property
+    def writes_notes(self) -> bool:
+        """From the manifest."""
+        return self._manifest.writes_notes
+
+    def write(self, prompt: str, *, max_tokens: int, deadline: float | None, cancelled: Callable[[], bool]) -> str:
+        """As :meth:`cds_service.notes.write.Writes.write`.
+
+        Raises:
+            EngineError, Cancelled: as :meth:`score_within`.
+        """
+        ids = self._tokenizer.encode(prompt).ids
+        asked = note_body(self._model, ids, max_tokens)
+
+        def answer(raw: bytes) -> tuple[str, bool]:
+            return read_note(raw, model=self._model, prompt=ids)
+
+        text, ended = self._calls.post("/completions", asked, answer, deadline=deadline, cancelled=cancelled)
+        return whole(text, ended=ended)
+
+    def load_adapter(self, model: str, folder: Path, where: str = "adapter_path") -> RemoteEngine:
+        """An engine for another model of the same server and tokenizer (``model`` is an adapter's name there), read by the
+        manifest of ``folder``.
+
+        Raises:
+            ConfigError: the manifest doesn't hold.
+        """
+        manifest = read_manifest(folder, where=where)
+        return RemoteEngine(self._calls, model, self._tokenizer, manifest, self._dialect)
 
     def close(self) -> None:
         """Ends connections and thread."""

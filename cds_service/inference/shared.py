@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Iterator
@@ -17,17 +18,27 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
+BUCKET = 128
+"""Compiled passes are padded to multiples of so many tokens."""
+
+
 class SharedModel:
     """A model with its tokenizer and the adapters that were put in. Adapters are known by names of this object's own, so
     that a new version of one can stand beside the old one while that still answers."""
 
-    def __init__(self, model: Any, tokenizer: Tokenizer, folder: Path) -> None:
+    def __init__(self, model: Any, tokenizer: Tokenizer, folder: Path, *, compiled: bool = False) -> None:
         self.tokenizer = tokenizer
         self.folder = folder
         self.longest = int(model.config.max_position_embeddings)
         """Most tokens in one prompt."""
         self.model = model
+        self._compiled: Any = None
+        if compiled:
+            import torch
+
+            self._compiled = torch.compile(model.model, dynamic=False)
         self.lock = threading.Lock()
+        self._count, self._waiting = threading.Lock(), 0
         self._names = (f"adapter{number}" for number in itertools.count())
         self._active: str | None = None
         self._any = False
@@ -36,12 +47,51 @@ class SharedModel:
     @contextmanager
     def using(self, adapter: str | None) -> Iterator[None]:
         """The model for one thread, with this adapter (None: the base alone) and no other in force."""
-        with self.lock:
-            self._clear()
-            if self._any and self._active != adapter:
-                lora.activate(self.model, adapter)
-                self._active = adapter
+        self._acquire()
+        try:
+            self._prepare(adapter)
             yield
+        finally:
+            self.lock.release()
+
+    def shape(self, rows: int, tokens: int) -> tuple[int, int]:
+        """Rows and tokens of a pass, padded to one of a few shapes where each new one would have to be compiled."""
+        if self._compiled is None:
+            return rows, tokens
+        width = -(-tokens // BUCKET) * BUCKET
+        return 1 << (rows - 1).bit_length(), min(width, max(tokens, self.longest))
+
+    def hidden(self, ids: Any) -> Any:
+        """The last hidden states of ``ids`` (rows, tokens)."""
+        body = self.model.model if self._compiled is None else self._compiled
+        return body(input_ids=ids, use_cache=False).last_hidden_state
+
+    def step_aside(self, adapter: str | None) -> None:
+        """Inside :meth:`using`, lets those in who wait, and comes back."""
+        if not self._waiting:
+            return
+        self.lock.release()
+        try:
+            for _ in range(100):  # a lock isn't handed over: give a waiter the time to take it
+                time.sleep(0.0001)
+                if not self._waiting or self.lock.locked():
+                    break
+        finally:
+            self._acquire()
+        self._prepare(adapter)
+
+    def _acquire(self) -> None:
+        with self._count:
+            self._waiting += 1
+        self.lock.acquire()
+        with self._count:
+            self._waiting -= 1
+
+    def _prepare(self, adapter: str | None) -> None:
+        self._clear()
+        if self._any and self._active != adapter:
+            lora.activate(self.model, adapter)
+            self._active = adapter
 
     def add(self, adapter: lora.Adapter) -> str:
         """Puts an adapter in; returns its name here. Requests under way end first, later ones wait for the time that

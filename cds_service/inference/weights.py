@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
@@ -87,33 +89,68 @@ def choose_device(wanted: str) -> str:
     raise ConfigError(text, violations=(Violation("device", text),))
 
 
-def choose_dtype(device: str) -> Any:
-    """fp32 on a CPU; bf16 on CUDA where it is supported, else fp16."""
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """How weights are held and computed with. ``dtype`` auto: fp32 on a CPU; bf16 on CUDA where it is supported, else fp16.
+    ``quantization`` int8 and 4bit (NF4) hold the layers' weights smaller and compute in ``dtype``."""
+
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    quantization: Literal["none", "int8", "4bit"] = "none"
+
+
+def choose_dtype(device: str, wanted: str = "auto") -> Any:
+    """The torch.dtype for a device."""
     import torch
 
+    named = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    if wanted != "auto":
+        return named[wanted]
     if device == "cpu":
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
-def load_model(folder: Path, device: str) -> Any:
+def quantizer(numbers: Numbers, dtype: Any) -> Any:
+    """The quantization that transformers is to load with; None for none. The head and the embeddings keep ``dtype``.
+
+    Raises:
+        ConfigError: bitsandbytes isn't installed.
+    """
+    if numbers.quantization == "none":
+        return None
+    if find_spec("bitsandbytes") is None:
+        text = f"quantization={numbers.quantization} needs bitsandbytes: pip install 'labcue[gpu]'"
+        raise ConfigError(text, violations=(Violation("quantization", text),))
+    transformers: Any = import_module("transformers")
+    if numbers.quantization == "int8":
+        return transformers.BitsAndBytesConfig(load_in_8bit=True)
+    return transformers.BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
+
+
+def load_model(folder: Path, device: str, numbers: Numbers | None = None) -> Any:
     """The MistralForCausalLM of ``folder``, in eval mode on ``device``, without gradients.
 
     Raises:
-        ConfigError: the folder doesn't hold a Mistral in safetensors.
+        ConfigError: the folder doesn't hold a Mistral in safetensors, or the quantization isn't there.
         EngineNotLoaded: the weights are truncated, corrupt or not those of the configuration.
     """
     config = check_folder(folder, "config.json", "*.safetensors", "model_path")
     if config.get("model_type") != "mistral":
         raise refuse(folder / "config.json", "model_type: must be mistral")
+    numbers = numbers or Numbers()
+    dtype = choose_dtype(device, numbers.dtype)
+    quantization = quantizer(numbers, dtype)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     transformers: Any = import_module("transformers")
     transformers.utils.logging.disable_progress_bar()  # stderr belongs to the command line's own contract
     try:
         model, seen = transformers.MistralForCausalLM.from_pretrained(
             str(folder),
-            dtype=choose_dtype(device),
-            device_map={"": device} if device != "cpu" else None,
+            dtype=dtype,
+            device_map={"": device} if device != "cpu" or quantization is not None else None,
+            quantization_config=quantization,
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,

@@ -62,6 +62,7 @@ def test_a_full_manifest(tmp_path: Path) -> None:
         ({"max_results": 1.5}, "max_results: must be"),
         ({"max_tokens": True}, "max_tokens: must be"),
         ({"base": 3}, "base: must be"),
+        ({"writes_notes": "yes"}, "writes_notes: must be"),
         ({"label_tokens": {"N": "x"}}, "label_tokens: must name exactly N, L, H, A, LL, HH, AA"),
         ({"label_tokens": []}, "label_tokens: must map"),
         ({"files": {"../x": "0" * 64}}, "files: must name files of the same folder"),

@@ -82,11 +82,11 @@ def numbers(scores: Any) -> list[float]:
 def test_its_scores_are_those_of_the_same_model_here(remote: RemoteEngine, engine: MistralEngine) -> None:
     prompts = (PROMPT, render(make_panel(0)), render(make_panel(11, seed=3)))
     scored = ask(remote, prompts=prompts)
-    for there, here in zip(scored.answers, engine.score(prompts), strict=True):
+    for there, here in zip(scored, engine.score(prompts), strict=True):
         assert [score.slot for score in there] == [score.slot for score in here]
         assert numbers(there) == pytest.approx(numbers(here), abs=1e-5)
-    assert scored.thresholds == engine.thresholds
-    assert scored.info == engine.info
+    assert remote.thresholds == engine.thresholds
+    assert remote.info == engine.info
     assert remote.max_results == engine.max_results
     assert isinstance(remote, Bounded)
 
@@ -164,7 +164,7 @@ def test_what_passes_by_is_tried_again(
 ) -> None:
     behaviour.faults = [fault, fault]
     scored = ask(remote)
-    assert numbers(scored.answers[0]) == pytest.approx(numbers(engine.score([PROMPT])[0]), abs=1e-5)
+    assert numbers(scored[0]) == pytest.approx(numbers(engine.score([PROMPT])[0]), abs=1e-5)
     assert len(behaviour.requests) == 3
 
 
@@ -298,7 +298,7 @@ def test_many_callers_get_their_own_answers(remote: RemoteEngine, engine: Mistra
     answers: list[Any] = [None] * 8
 
     def call(number: int) -> None:
-        answers[number] = numbers(ask(remote, prompts=(prompts[number],)).answers[0])
+        answers[number] = numbers(ask(remote, prompts=(prompts[number],))[0])
 
     threads = [threading.Thread(target=call, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -357,7 +357,7 @@ def test_beyond_the_context_window_nothing_is_sent(remote: RemoteEngine, behavio
 def test_the_same_model_loaded_here_and_served_there_differ_by_no_flag(remote: RemoteEngine, tiny_folder: Path) -> None:
     here = load_mistral(tiny_folder, device="cpu")
     prompt = render(make_panel(20, seed=5))
-    there = ask(remote, prompts=(prompt,)).answers[0]
+    there = ask(remote, prompts=(prompt,))[0]
     threshold = here.thresholds.default
     assert [score.abnormal >= threshold for score in there] == [
         score.abnormal >= threshold for score in here.score([prompt])[0]
