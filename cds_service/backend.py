@@ -39,12 +39,14 @@ def build_pipeline(settings: Settings) -> Pipeline:
     Raises:
         ConfigError, CatalogError, EngineError: what is set can't be loaded.
     """
-    from cds_service.inference.load import serving_engine
+    from cds_service.inference.load import load_adapters, serving_engine
     from fhir_adapter import catalog
     from fhir_adapter.site import read_site
 
     engine, degraded = serving_engine(settings)
-    return Pipeline(settings, catalog.load(), engine, degraded, read_site(settings.site) if settings.site else None)
+    adapters = load_adapters(settings, engine)
+    site = read_site(settings.site) if settings.site else None
+    return Pipeline(settings, catalog.load(), engine, degraded, site, adapters)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from cds_service import said, words
 from cds_service.clinical.show import interval_text, unit_text, value_text, with_unit
@@ -33,6 +34,8 @@ SOURCE_LABEL = "LabCue"
 MAX_SUMMARY = 139
 MAX_ROWS = 40
 """Rows of a gathered table; the rest is counted, and stands in the response's flags."""
+MAX_NOTE = 1000
+"""Characters of a note; the check before takes none as long."""
 OVERRIDE_SYSTEM = "https://labcue.org/CodeSystem/override-reason"
 OVERRIDES = ("already-known", "expected-for-patient", "sample-problem", "treatment-underway", "not-relevant")
 LINKS = {
@@ -50,10 +53,12 @@ def compose(
     *,
     language: str,
     news: Callable[[str], bool] | None = None,
+    note: str | None = None,
     new_uuid: Callable[[], str] = lambda: str(uuid.uuid4()),
 ) -> tuple[Card, ...]:
-    """The cards of a verdict in ``language``. ``news`` says by FHIRPath which results they are about (default: all)."""
-    return _Composer(verdict, language, news or (lambda path: True), new_uuid).cards()
+    """The cards of a verdict in ``language``. ``news`` says by FHIRPath which results they are about (default: all). ``note``: the
+    model's own words on the panel, checked; they stand below the first card's text and are marked as what they are."""
+    return _Composer(verdict, language, news or (lambda path: True), new_uuid).cards(note)
 
 
 class _Composer:
@@ -64,7 +69,7 @@ class _Composer:
     ) -> None:
         self.verdict, self.language, self.news, self.new_uuid = verdict, language, news, new_uuid
 
-    def cards(self) -> tuple[Card, ...]:
+    def cards(self, note: str | None) -> tuple[Card, ...]:
         flags = self.verdict.flags
         new = [index for index, flag in enumerate(flags) if flag.abnormal and self.news(flag.subject.result.path)]
         critical = self._newest_first([index for index in new if flags[index].critical])
@@ -85,6 +90,9 @@ class _Composer:
         elif computed:
             found.append(self._computed(computed))
         found.sort(key=lambda card: _URGENCY[card.indicator])
+        if note and found:
+            said = f"{found[0].detail}\n\n_{escape(self._say('note'))}_ {escape(note, MAX_NOTE)}"
+            found[0] = replace(found[0], detail=said)
         missing = Counter(
             entry.code
             for entry in self.verdict.not_assessed

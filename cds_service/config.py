@@ -5,10 +5,20 @@ Every field stands in docs/settings.md (a test holds that). All faults are repor
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, IPvAnyNetwork, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -19,6 +29,9 @@ from pydantic_settings import (
 
 from cds_service.trust.audience import normal
 from fhir_adapter.errors import ConfigError, Violation
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 
 
 def _split(value: object) -> object:
@@ -97,16 +110,44 @@ class Settings(BaseSettings):
     )
     idempotency_ttl_s: float = Field(300.0, gt=0, description="How long such an answer is kept.")
 
-    engine: Literal["auto", "none", "mistral", "fake"] = Field(
+    engine: Literal["auto", "none", "mistral", "remote", "fake"] = Field(
         "auto",
-        description="auto: the Mistral at model_path, else the embedded one; none: rules only, by choice; fake: for tests.",
+        description="auto: the Mistral at model_path, else the embedded one; none: rules only, by choice; remote: the server "
+        "at remote_url; fake: for tests.",
     )
     model_path: Path | None = Field(None, description="Folder of a MistralForCausalLM with its tokenizer and manifest.")
     adapter_path: Path | None = Field(None, description="Folder of a LoRA adapter (peft) for that model.")
+    adapters: dict[str, Path] = Field(
+        {}, description="Adapters that a request may name, name to folder; SIGHUP reads the folders again."
+    )
+    adapter: str | None = Field(None, description="The one of adapters that answers where a request names none.")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="Numbers that the model computes with; auto: fp32 on a CPU, bf16 or fp16 on CUDA."
+    )
+    quantization: Literal["none", "int8", "4bit"] = Field(
+        "none", description="Smaller weights, by bitsandbytes; int8 or 4bit (NF4)."
+    )
+    compile: bool = Field(False, description="Compile the model's passes (torch.compile), in few shapes.")
     threshold: float | None = Field(
         None, ge=0, le=1, description="P(abnormal) at which the model flags; default: the model's manifest, else 0.5."
     )
+
+    note: Literal["off", "auto"] = Field(
+        "auto",
+        description="auto: a model that writes notes may write one on an abnormal panel, if checked and in time.",
+    )
+    note_tokens: int = Field(96, ge=16, le=512, description="Most tokens of a note.")
+
+    remote_url: str | None = Field(None, description="The server's API, with its /v1: http://vllm:8000/v1.")
+    remote_model: str | None = Field(None, description="The model, or adapter, as the server calls it.")
+    remote_api_key: SecretStr | None = Field(None, description="Key that the server asks for (bearer token).")
+    remote_ca: Path | None = Field(None, description="PEM file of the authorities that its certificate may come from.")
+    remote_dialect: Literal["vllm", "openai"] = Field(
+        "vllm", description="vllm: asks for the labels' own probabilities; openai: for what OpenAI's API gives."
+    )
+    remote_timeout_s: float = Field(5.0, gt=0, description="Longest that one try may take.")
+    remote_connections: int = Field(32, ge=1, description="Connections to the server at the same time.")
 
     batch_tokens: int = Field(8192, ge=64, description="Most tokens that go through the model in one pass.")
     batch_delay_s: float = Field(
@@ -163,6 +204,31 @@ class Settings(BaseSettings):
             raise ValueError("an origin has no path")
         return value
 
+    @field_validator("adapters", mode="before")
+    @classmethod
+    def _as_object(cls, value: object) -> object:
+        """The command line gives text: {"north": "/models/north"}."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError:
+            raise ValueError('must be an object, like {"north": "/models/north"}') from None
+
+    @field_validator("adapters")
+    @classmethod
+    def _names(cls, value: dict[str, Path]) -> dict[str, Path]:
+        if any(_NAME.fullmatch(name) is None for name in value):
+            raise ValueError("names must be letters, digits, dots, hyphens and underscores, at most 64")
+        return value
+
+    @field_validator("remote_url")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        if value is not None and _URL.fullmatch(value) is None:
+            raise ValueError("must be http:// or https:// with a host, and without user, query or fragment")
+        return None if value is None else value.rstrip("/")
+
     @model_validator(mode="after")
     def _together(self) -> Settings:
         if (self.tls_cert is None) != (self.tls_key is None):
@@ -173,6 +239,15 @@ class Settings(BaseSettings):
             raise ValueError("engine=mistral needs model_path")
         if self.adapter_path is not None and self.model_path is None:
             raise ValueError("adapter_path needs model_path")
+        if self.adapters and self.model_path is None:
+            raise ValueError("adapters needs model_path")
+        if self.adapter is not None and self.adapter not in self.adapters:
+            raise ValueError("adapter must be one of adapters")
+        if self.engine == "remote":
+            wanted = {"remote_url": self.remote_url, "remote_model": self.remote_model, "model_path": self.model_path}
+            missing = [name for name, value in wanted.items() if value is None]
+            if missing:
+                raise ValueError(f"engine=remote needs {', '.join(missing)}")
         return self
 
     @classmethod

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from cds_service.admission import Admission
@@ -70,10 +71,11 @@ class Evaluator:
         write: Callable[[Evaluation], T],
         news: Callable[[str], bool] | None = None,
         refuse: bool = True,
+        adapter: str | None = None,
     ) -> T:
         """The answer to one bundle as ``write`` puts it, which runs in the worker thread too.
 
-        ``news`` says by FHIRPath which results the cards are about (default: all). A caller that leaves (cancellation) stops the work at its next step; its place is held until the thread has ended.
+        ``adapter``: which of the settings' adapters is to judge. ``news`` says by FHIRPath which results the cards are about (default: all). A caller that leaves (cancellation) stops the work at its next step; its place is held until the thread has ended.
 
         Raises:
             InvalidInput: the bundle can't be read.
@@ -82,7 +84,7 @@ class Evaluator:
         """
 
         def judge(work: Work) -> tuple[Evaluation, T]:
-            evaluation = self._pipeline.evaluate(bundle, language=language, work=work)
+            evaluation = self._pipeline.evaluate(bundle, language=language, work=replace(work, adapter=adapter))
             return evaluation, write(evaluation)
 
         return await self._judged(judge, deadline, call, news, refuse=refuse)

@@ -14,7 +14,9 @@ from cds_service.clinical.assess import assess
 from cds_service.config import Settings
 from cds_service.domain import Card, Thresholds, Verdict
 from cds_service.inference.engine import Engine, SlotScores
+from cds_service.inference.engines import Change, Engines
 from cds_service.inference.panel import PanelScores, score_panel
+from cds_service.notes.write import NO_NOTE, Note, note_for, writer_of
 from fhir_adapter.catalog import Catalog
 from fhir_adapter.errors import Cancelled, DeadlineTooShort, EngineError, LabCueError
 from fhir_adapter.model import Intake, Panel
@@ -24,7 +26,7 @@ from fhir_adapter.site import Site
 
 log = logging.getLogger(__name__)
 
-STEPS = ("read", "normalize", "assess", "score", "decide", "compose")
+STEPS = ("read", "normalize", "assess", "score", "decide", "note", "compose")
 
 
 class Observe(Protocol):
@@ -35,13 +37,14 @@ class Observe(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a caller brings along: its deadline (``time.monotonic``), whether it is gone, who watches the steps, and which
-    results, by FHIRPath, the cards are about; the others are their background."""
+    """What a caller brings along: its deadline (``time.monotonic``), whether it is gone, who watches the steps, which results, by
+    FHIRPath, the cards are about (the others are their background), and which adapter it wants (None: the one of the settings)."""
 
     deadline: float | None = None
     cancelled: Callable[[], bool] = lambda: False
     observe: Observe = lambda step: nullcontext()
     news: Callable[[str], bool] | None = None
+    adapter: str | None = None
 
     def check(self) -> None:
         """Raises Cancelled or DeadlineTooShort where going on is useless."""
@@ -73,6 +76,7 @@ class Evaluation:
     """The reference of the patient, where the input names one."""
     timings: Mapping[str, float] = field(default_factory=dict)
     prompts: int = 0
+    note: Note = NO_NOTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,7 @@ class Pipeline:
     engine: Engine | None = None
     degraded: str | None = None
     site: Site | None = None
+    adapters: Engines = field(default_factory=Engines)
 
     @property
     def healthy(self) -> bool:
@@ -113,11 +118,15 @@ class Pipeline:
         if close is not None:
             close()
 
+    def reload(self) -> list[Change]:
+        """Reads the adapters' folders again; requests go on meanwhile."""
+        return self.adapters.reload()
+
     def evaluate(self, bundle: bytes, *, language: str | None = None, work: Work | None = None) -> Evaluation:
         """Judges one bundle.
 
         Raises:
-            InvalidInput: the bundle can't be read.
+            InvalidInput: the bundle can't be read, or there is no such adapter.
             DeadlineTooShort, Cancelled: from ``work``.
         """
         return self.trace(bundle, language=language, work=work).evaluation
@@ -140,23 +149,26 @@ class Pipeline:
 
     def _judge(self, intake: Intake, clock: _Clock, language: str | None) -> Trace:
         said = choose_language(language, self.settings.language)
+        engine = self._engine(clock.work.adapter)
         with clock.step("normalize"):
             panel = normalize(intake, self.catalog, self.site)
         with clock.step("assess"):
             found = assess(panel)
         with clock.step("score"):
-            scored, degraded = self._score(panel, clock.work)
+            scored, degraded = self._score(engine, panel, clock.work)
         with clock.step("decide"):
             verdict = policy.decide(
                 panel,
                 found,
                 scored.scores if scored is not None else None,
-                thresholds=self.thresholds,
-                model=self.engine.info if self.engine is not None and scored is not None else None,
+                thresholds=self._thresholds(engine),
+                model=engine.info if engine is not None and scored is not None else None,
                 degraded=degraded,
             )
+        with clock.step("note"):
+            note = self._note(engine, verdict, said, clock.work)
         with clock.step("compose"):
-            composed = cards.compose(verdict, language=said, news=clock.work.news)
+            composed = cards.compose(verdict, language=said, news=clock.work.news, note=note.text)
         evaluation = Evaluation(
             verdict=verdict,
             cards=composed,
@@ -166,6 +178,7 @@ class Pipeline:
             patient=intake.patient.reference,
             timings=clock.finish(),
             prompts=len(scored.prompts) if scored is not None and verdict.model is not None else 0,
+            note=note,
         )
         return Trace(
             intake,
@@ -179,17 +192,38 @@ class Pipeline:
     @property
     def thresholds(self) -> Thresholds:
         """The setting's one threshold for everything, else the model's."""
+        return self._thresholds(self.engine)
+
+    def _thresholds(self, engine: Engine | None) -> Thresholds:
         if self.settings.threshold is not None:
             return Thresholds(self.settings.threshold)
-        return self.engine.thresholds if self.engine is not None else Thresholds()
+        return engine.thresholds if engine is not None else Thresholds()
 
-    def _score(self, panel: Panel, work: Work) -> tuple[PanelScores | None, str | None]:
+    def _engine(self, adapter: str | None) -> Engine | None:
+        """The engine for a request; it keeps to it, whatever is swapped meanwhile."""
+        name = adapter or self.settings.adapter
+        return self.adapters.get(name) if name else self.engine
+
+    def _note(self, engine: Engine | None, verdict: Verdict, language: str, work: Work) -> Note:
+        if self.settings.note == "off":
+            return NO_NOTE
+        return note_for(
+            verdict,
+            writer_of(engine),
+            self.catalog.analytes.values(),
+            language,
+            max_tokens=self.settings.note_tokens,
+            deadline=work.model_deadline(self.settings.answer_reserve_s),
+            cancelled=work.cancelled,
+        )
+
+    def _score(self, engine: Engine | None, panel: Panel, work: Work) -> tuple[PanelScores | None, str | None]:
         """The model's scores, or why there are none: a model that fails or is late degrades the answer, it never ends it."""
-        if self.engine is None:
+        if engine is None:
             return None, self.degraded
         until = work.model_deadline(self.settings.answer_reserve_s)
         try:
-            return score_panel(self.engine, panel, deadline=until, cancelled=work.cancelled), None
+            return score_panel(engine, panel, deadline=until, cancelled=work.cancelled), None
         except EngineError as error:
             return None, str(error)
         except LabCueError:  # the caller has gone, or there is no room

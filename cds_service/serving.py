@@ -125,10 +125,30 @@ async def _ended(task: asyncio.Task[None]) -> None:
         await task
 
 
+class _Reloads:
+    """What SIGHUP does: adapters are read again in a thread, while requests go on."""
+
+    def __init__(self, pipeline: Evaluates) -> None:
+        self._reload = getattr(pipeline, "reload", list)
+        self._running: set[asyncio.Future[None]] = set()
+
+    def begin(self) -> None:
+        log.info("reading the adapters again")
+        running = asyncio.ensure_future(self._run())
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
+
+    async def _run(self) -> None:
+        try:
+            await asyncio.to_thread(self._reload)
+        except Exception as error:  # the old ones answer on
+            log.error("reading the adapters failed: %s", type(error).__name__)
+
+
 async def serve(
     settings: Settings, pipeline: Evaluates | None = None, *, ready: Callable[[Running], None] | None = None
 ) -> None:
-    """Serves until SIGTERM or SIGINT, then drains. ``ready`` is called once all doors are."""
+    """Serves until SIGTERM or SIGINT, then drains; SIGHUP reads the adapters again. ``ready`` is called once all doors are."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     signals = (signal.SIGTERM, signal.SIGINT)
@@ -136,11 +156,13 @@ async def serve(
         loop.add_signal_handler(name, stop.set)
     try:
         async with running(settings, pipeline) as server:
+            reloads = _Reloads(server.backend.pipeline)
+            loop.add_signal_handler(signal.SIGHUP, reloads.begin)
             if ready is not None:
                 ready(server)
             await stop.wait()
             log.info("draining")
     finally:
-        for name in signals:
+        for name in (*signals, signal.SIGHUP):
             loop.remove_signal_handler(name)
     log.info("stopped")

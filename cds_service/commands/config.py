@@ -32,4 +32,7 @@ def _plain(value: object) -> str:
 
 def _toml(name: str, value: object) -> str:
     """One line; a JSON string, number or boolean is a TOML one as well."""
+    if isinstance(value, dict):
+        inside = ", ".join(f"{json.dumps(key)} = {json.dumps(one, ensure_ascii=False)}" for key, one in value.items())
+        return f"{name} = {{ {inside} }}" if inside else f"{name} = {{}}"
     return f"# {name} =" if value is None else f"{name} = {json.dumps(value, ensure_ascii=False)}"

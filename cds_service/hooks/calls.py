@@ -22,6 +22,8 @@ from cds_service.telemetry import names
 from fhir_adapter.errors import DataMissing, InvalidInput, LimitExceeded, MultiplePatients, Violation
 
 _PATIENT = re.compile(r"(?:^|/)Patient/([A-Za-z0-9\-.]{1,64})(?:/_history/[^/]*)?$")
+ADAPTER = "labcue-adapter"
+"""Header of a call that names one of the settings' adapters."""
 FETCHED = "fhirServer"
 """How paths begin that lead into what was fetched."""
 
@@ -67,6 +69,7 @@ class Calls:
                 call=call,
                 write=write,
                 news=joined.is_news if joined.background else None,
+                adapter=request.headers.get(ADAPTER),
             )
         except InvalidInput as error:
             failure = located(error, joined, fetched=_fetched(gathered))

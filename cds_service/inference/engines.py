@@ -1,4 +1,4 @@
-"""The engines of a service: the default one, and one for each named adapter on the same model; re-read while it serves.
+"""The named adapters of a service, each an engine on the same model, read again while it serves.
 
 Each engine is immutable: who took one for a request is answered by that one to the end, its threshold and name included,
 whatever is swapped meanwhile.
@@ -18,9 +18,10 @@ from fhir_adapter.errors import ConfigError, InvalidInput, Violation
 
 log = logging.getLogger(__name__)
 
-Load = Callable[[Path, str], Engine]
-"""Makes the engine of an adapter's folder; the text is the setting that names it, for errors. Raises ConfigError."""
+Load = Callable[[str, Path], Engine]
+"""Makes the engine of an adapter from its name and folder. Raises ConfigError."""
 Fingerprint = Callable[[Path], str]
+"""Something of a folder's content that changes with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +34,18 @@ class Change:
 
 
 class Engines:
-    """``default`` answers requests that name no adapter; None where rules alone answer. Safe from several threads."""
+    """An engine for each named adapter; none without folders. Safe from several threads.
+
+    Raises:
+        ConfigError: adapters that can't be loaded, all of them named.
+    """
 
     def __init__(
         self,
-        default: Engine | None,
         folders: Mapping[str, Path] | None = None,
-        *,
         load: Load | None = None,
         fingerprint: Fingerprint = lambda folder: "",
     ) -> None:
-        self._default = default
         self._folders = dict(folders or {})
         self._load, self._fingerprint = load, fingerprint
         self._named: dict[str, tuple[Engine, str]] = {}
@@ -58,23 +60,16 @@ class Engines:
             raise ConfigError("; ".join(fault.description for fault in faults), violations=tuple(faults))
 
     @property
-    def default(self) -> Engine | None:
-        """The engine of requests that name no adapter."""
-        return self._default
-
-    @property
     def names(self) -> tuple[str, ...]:
         """The adapters that a request may name, in the order of the settings."""
         return tuple(self._folders)
 
-    def get(self, adapter: str | None) -> Engine | None:
-        """The engine for a request.
+    def get(self, adapter: str) -> Engine:
+        """The engine of an adapter as it is now.
 
         Raises:
-            InvalidInput: there is no adapter of that name; another one never answers in its place.
+            InvalidInput: there is none of that name; another one never answers in its place.
         """
-        if not adapter:
-            return self._default
         found = self._named.get(adapter)
         if found is None:
             raise InvalidInput(violations=(Violation("labcue-adapter", "this service has no adapter of that name"),))
@@ -102,10 +97,8 @@ class Engines:
         return Change(name, "loaded")
 
     def _read(self, name: str) -> tuple[Engine, str]:
-        folder, where = self._folders[name], f"adapters.{name}"
         if self._load is None:
-            raise ConfigError(
-                "this engine takes no adapters", violations=(Violation(where, "this engine takes no adapters"),)
-            )
-        known = self._fingerprint(folder)
-        return self._load(folder, where), known
+            raise ConfigError
+        folder = self._folders[name]
+        known = self._fingerprint(folder)  # before it is read: what changes meanwhile is seen by the next reload
+        return self._load(name, folder), known

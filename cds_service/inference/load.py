@@ -8,6 +8,7 @@ from cds_service.config import Settings
 from cds_service.inference.batched import Batched
 from cds_service.inference.batcher import Batcher, Limits
 from cds_service.inference.engine import Bounded, Engine
+from cds_service.inference.engines import Engines
 from fhir_adapter.errors import ConfigError, EngineNotLoaded, Violation
 
 EMBEDDED = Path(__file__).parent / "embedded"
@@ -38,11 +39,67 @@ def load_engine(settings: Settings) -> tuple[Engine | None, str | None]:
             return None, EngineNotLoaded.message
         model_path = EMBEDDED
     if model_path is None:
-        text = "engine=mistral needs model_path"
+        text = f"engine={settings.engine} needs model_path"
         raise ConfigError(text, violations=(Violation("model_path", text),))
+    if settings.engine == "remote":
+        return _remote(settings, model_path), None
     from cds_service.inference.mistral import load_mistral
+    from cds_service.inference.weights import Numbers
 
-    return load_mistral(model_path, settings.adapter_path, device=settings.device), None
+    numbers = Numbers(settings.dtype, settings.quantization)
+    engine = load_mistral(
+        model_path, settings.adapter_path, device=settings.device, numbers=numbers, compiled=settings.compile
+    )
+    return engine, None
+
+
+def _remote(settings: Settings, model_path: Path) -> Engine:
+    from cds_service.inference.calls import Calls, Server
+    from cds_service.inference.remote import load_remote
+
+    key = settings.remote_api_key
+    server = Server(
+        settings.remote_url or "",
+        key=None if key is None else key.get_secret_value(),
+        timeout_s=settings.remote_timeout_s,
+        connections=settings.remote_connections,
+        ca=settings.remote_ca,
+    )
+    return load_remote(
+        Calls(server),
+        settings.remote_model or "",
+        model_path,
+        settings.adapter_path,
+        dialect=settings.remote_dialect,
+    )
+
+
+def load_adapters(settings: Settings, engine: Engine | None) -> Engines:
+    """The engines of ``settings.adapters`` beside ``engine``: on the same weights and behind the same batcher, or models of the same
+    server.
+
+    Raises:
+        ConfigError: an adapter doesn't hold or doesn't fit; all that don't are named at once.
+    """
+    if not settings.adapters:
+        return Engines()
+    from cds_service.inference import lora
+    from cds_service.inference.mistral import MistralEngine
+    from cds_service.inference.remote import RemoteEngine
+
+    model = engine.engine if isinstance(engine, Batched) else engine
+
+    def load(name: str, folder: Path) -> Engine:
+        where = f"adapters.{name}"
+        if isinstance(model, RemoteEngine):
+            return model.load_adapter(name, folder, where)
+        if not isinstance(model, MistralEngine):
+            text = f"engine={settings.engine} takes no adapters"
+            raise ConfigError(text, violations=(Violation(where, text),))
+        made = model.load_adapter(folder, where)
+        return Batched(made, engine.batcher) if isinstance(engine, Batched) else made
+
+    return Engines(settings.adapters, load, lora.fingerprint)
 
 
 def serving_engine(settings: Settings) -> tuple[Engine | None, str | None]:

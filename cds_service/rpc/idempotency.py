@@ -45,9 +45,12 @@ class Answers:
         return len(self._kept)
 
     async def once(
-        self, request: cds_pb2.EvaluateRequest, work: Callable[[], Awaitable[cds_pb2.EvaluateResponse]]
+        self,
+        request: cds_pb2.EvaluateRequest,
+        work: Callable[[], Awaitable[cds_pb2.EvaluateResponse]],
+        adapter: str | None = None,
     ) -> cds_pb2.EvaluateResponse:
-        """The kept answer, the one under way, or that of ``work``.
+        """The kept answer, the one under way, or that of ``work``. Another ``adapter`` makes another content.
 
         Raises:
             RequestIdReused: the id came with another content.
@@ -55,7 +58,7 @@ class Answers:
         self._drop_old()
         if not request.request_id or self._entries == 0:
             return await work()
-        digest = hashlib.sha256(request.language.encode() + b"\0" + request.bundle).digest()
+        digest = hashlib.sha256(f"{request.language}\0{adapter or ''}\0".encode() + request.bundle).digest()
         while (known := self._kept.get(request.request_id)) is not None:
             if known.digest != digest:
                 raise RequestIdReused

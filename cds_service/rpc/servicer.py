@@ -26,6 +26,8 @@ from fhir_adapter.errors import InvalidInput, LabCueError, LimitExceeded, Violat
 from labcue.v1 import cds_pb2, cds_pb2_grpc
 
 SERVICE = "labcue.v1.LabDecisionSupport"
+ADAPTER = "labcue-adapter"
+"""Metadata of a call that names one of the settings' adapters."""
 MAX_STREAM_WORK = 16
 """Bundles of one stream that are read, judged or not yet sent back; the stream isn't read further until one is."""
 _OUTCOMES = {cds_pb2.FEEDBACK_OUTCOME_ACCEPTED: "accepted", cds_pb2.FEEDBACK_OUTCOME_OVERRIDDEN: "overridden"}
@@ -45,7 +47,8 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
 
         async def work(call: Call) -> cds_pb2.EvaluateResponse:
             self._check(request)
-            return await self._answers.once(request, lambda: self._evaluate(request, deadline, call))
+            adapter = _adapter(context)
+            return await self._answers.once(request, lambda: self._evaluate(request, deadline, call, adapter), adapter)
 
         with self._call(context, "Evaluate") as call:
             return await guard(call, context, work)
@@ -99,17 +102,18 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
     ) -> cds_pb2.EvaluateStreamResponse:
         """One bundle of a stream: its answer, or its own error."""
         failure: LabCueError
+        adapter = _adapter(context)
         with self._telemetry.item(stream) as call:
 
             async def work() -> cds_pb2.EvaluateResponse:
                 async with self._evaluator.stream_turn():
-                    return await self._evaluate(request, self._deadline(context), call, refuse=False)
+                    return await self._evaluate(request, self._deadline(context), call, adapter, refuse=False)
 
             try:
                 self._check(request)
                 if not request.request_id:
                     raise InvalidInput(violations=(Violation("request_id", "required in a stream"),))
-                response = await self._answers.once(request, work)
+                response = await self._answers.once(request, work, adapter)
             except asyncio.CancelledError:
                 end_cancelled(call, context)
                 raise
@@ -167,7 +171,13 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
             raise LimitExceeded(violations=(Violation("bundle", f"at most {self._settings.max_bundle_bytes} bytes"),))
 
     async def _evaluate(
-        self, request: cds_pb2.EvaluateRequest, deadline: float, call: Call, *, refuse: bool = True
+        self,
+        request: cds_pb2.EvaluateRequest,
+        deadline: float,
+        call: Call,
+        adapter: str | None,
+        *,
+        refuse: bool = True,
     ) -> cds_pb2.EvaluateResponse:
         def write(evaluation: Evaluation) -> cds_pb2.EvaluateResponse:
             return wire.to_response(evaluation, trace_id=call.trace_id)
@@ -179,11 +189,17 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
             call=call,
             write=write,
             refuse=refuse,
+            adapter=adapter,
         )
 
     def _deadline(self, context: Any) -> float:
         """The caller's deadline, capped by ours (``time.monotonic``)."""
         return self._evaluator.deadline(context.time_remaining())
+
+
+def _adapter(context: Any) -> str | None:
+    """The adapter that the call's metadata names; None for the one of the settings."""
+    return next((str(value) for name, value in context.invocation_metadata() or () if name == ADAPTER), None)
 
 
 @cache

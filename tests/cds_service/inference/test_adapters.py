@@ -67,9 +67,15 @@ def close(one: Scores, other: Scores) -> bool:
     return all(a.probabilities == pytest.approx(b.probabilities, abs=1e-5) for a, b in zip(one, other, strict=True))
 
 
+def made(default: MistralEngine, folders: dict[str, Path]) -> Engines:
+    return Engines(
+        folders, lambda name, folder: default.load_adapter(folder, f"adapters.{name}"), fingerprint=lora.fingerprint
+    )
+
+
 def served(base: Path, folders: dict[str, Path]) -> tuple[MistralEngine, Engines]:
     default = load_mistral(base, device="cpu")
-    return default, Engines(default, folders, load=default.load_adapter, fingerprint=lora.fingerprint)
+    return default, made(default, folders)
 
 
 def test_each_adapter_answers_as_if_alone_and_the_base_as_without(
@@ -80,14 +86,11 @@ def test_each_adapter_answers_as_if_alone_and_the_base_as_without(
     default, engines = served(tiny_folder, folders)
     assert engines.names == ("north", "south")
     for name in ("north", "south", "south", "north", None, "south", None):
-        found = engines.get(name)
-        assert found is not None
+        found = engines.get(name) if name else default
         assert close(found.score([PROMPT])[0], expected[name] if name else base)
     assert not close(expected["north"], expected["south"])
     assert not close(expected["north"], base)
-    assert engines.get("") is default
     south = engines.get("south")
-    assert south is not None
     assert (south.info.name, south.info.adapter, south.info.version) == ("tiny", "south", "22")
     assert south.thresholds.default == 0.6
     assert default.thresholds.default == 0.4
@@ -119,7 +122,6 @@ def test_a_reload_swaps_what_changed_while_requests_go_on(
         try:
             while not stop.is_set():
                 found = engines.get(name)
-                assert found is not None
                 scores = found.score([PROMPT])[0]
                 if name == "south":
                     assert close(scores, other)
@@ -164,14 +166,12 @@ def test_who_holds_the_old_version_is_still_answered_by_it(
     live = copy(folders["north"])
     _, engines = served(tiny_folder, {"north": live})
     held = engines.get("north")
-    assert held is not None
     before = held.score([PROMPT])[0]
     newer = make_adapter(tiny_folder, live.parent / "newer", 34)
     for file in newer.iterdir():
         (live / file.name).write_bytes(file.read_bytes())
     assert engines.reload()[0].outcome == "loaded"
     now = engines.get("north")
-    assert now is not None
     assert not close(now.score([PROMPT])[0], before)
     assert close(held.score([PROMPT])[0], before)
 
@@ -292,9 +292,8 @@ def test_a_bad_adapter_is_refused_by_name_and_the_old_one_stays(
     said: str,
 ) -> None:
     folder = copy(folders["north"])
-    engines = Engines(shared_engine, {"north": folder}, load=shared_engine.load_adapter, fingerprint=lora.fingerprint)
+    engines = made(shared_engine, {"north": folder})
     kept = engines.get("north")
-    assert kept is not None
     before, base = kept.score([PROMPT])[0], shared_engine.score([PROMPT])[0]
     spoil(folder)
     [change] = engines.reload()
@@ -308,7 +307,7 @@ def test_a_bad_adapter_is_refused_by_name_and_the_old_one_stays(
     assert close(kept.score([PROMPT])[0], before)
     assert close(shared_engine.score([PROMPT])[0], base)
     with pytest.raises(ConfigError, match=r"adapters\.north|" + said):
-        Engines(shared_engine, {"north": folder}, load=shared_engine.load_adapter)
+        made(shared_engine, {"north": folder})
 
 
 @pytest.fixture(scope="module")
@@ -322,9 +321,5 @@ def test_at_the_start_all_bad_adapters_are_named_at_once(
     bad = copy(folders["north"])
     truncated(bad)
     with pytest.raises(ConfigError) as caught:
-        Engines(
-            shared_engine,
-            {"a": bad, "good": folders["south"], "b": tmp_path / "none"},
-            load=shared_engine.load_adapter,
-        )
+        made(shared_engine, {"a": bad, "good": folders["south"], "b": tmp_path / "none"})
     assert [violation.path for violation in caught.value.violations] == ["adapters.a", "adapters.b"]
