@@ -1,4 +1,4 @@
-"""What all doors share: settings, one pipeline with one engine, one evaluator, telemetry, the feedback store."""
+"""What all doors share: settings, one pipeline with one engine, one evaluator, telemetry, the records."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from importlib import import_module
 
 from cds_service.config import Settings
 from cds_service.evaluator import Evaluates, Evaluator
-from cds_service.feedback import FeedbackStore
 from cds_service.inference.batched import Batched
 from cds_service.pipeline import Pipeline
+from cds_service.records.store import Records
 from cds_service.telemetry.setup import Telemetry, setup
 from cds_service.trust.gate import Gate, open_gate
 
@@ -27,7 +27,7 @@ class Backend:
     settings: Settings
     pipeline: Evaluates
     telemetry: Telemetry
-    store: FeedbackStore
+    records: Records
     evaluator: Evaluator
     gate: Gate | None = None
     ready: bool = False
@@ -53,7 +53,7 @@ def build_pipeline(settings: Settings) -> Pipeline:
 async def opened(
     settings: Settings, pipeline: Evaluates | None = None, *, telemetry: Telemetry | None = None
 ) -> AsyncIterator[Backend]:
-    """The backend for the length of the block; at its end threads, store and telemetry are closed in that order.
+    """The backend for the length of the block; at its end threads, records and telemetry are closed in that order.
 
     Raises:
         ConfigError, CatalogError, EngineError: what is set can't be loaded.
@@ -62,21 +62,21 @@ async def opened(
     async with AsyncExitStack() as ending:
         telemetry = telemetry or setup(settings)
         ending.push_async_callback(asyncio.to_thread, telemetry.shutdown)
-        store = FeedbackStore(settings.feedback_path)
-        ending.callback(store.close)
+        records = await asyncio.to_thread(Records, settings)
+        ending.push_async_callback(asyncio.to_thread, records.close)
         judge = pipeline if pipeline is not None else await asyncio.to_thread(build_pipeline, settings)
         if pipeline is None and isinstance(judge, Pipeline):
             ending.push_async_callback(asyncio.to_thread, judge.close)
         engine = getattr(judge, "engine", None)
         if isinstance(engine, Batched):
             engine.batcher.observe = telemetry.passed
-        evaluator = Evaluator(settings, judge, telemetry, store)
+        evaluator = Evaluator(settings, judge, telemetry, records)
         ending.push_async_callback(asyncio.to_thread, evaluator.close)
         if settings.validation == "strict":
             # Before serving: the first request would wait a second for it.
             import_module("fhir.resources.R4B.bundle")
             import_module("fhir.resources.R4B.observation")
-        yield Backend(settings, judge, telemetry, store, evaluator, gate)
+        yield Backend(settings, judge, telemetry, records, evaluator, gate)
 
 
 def warm_up(pipeline: Evaluates) -> None:

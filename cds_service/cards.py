@@ -37,7 +37,14 @@ MAX_ROWS = 40
 MAX_NOTE = 1000
 """Characters of a note; the check before takes none as long."""
 OVERRIDE_SYSTEM = "https://labcue.org/CodeSystem/override-reason"
-OVERRIDES = ("already-known", "expected-for-patient", "sample-problem", "treatment-underway", "not-relevant")
+OVERRIDES = (
+    "already-known",
+    "expected-for-patient",
+    "flag-wrong",
+    "sample-problem",
+    "treatment-underway",
+    "not-relevant",
+)
 LINKS = {
     "aki": Link("KDIGO: Acute Kidney Injury guideline", "https://kdigo.org/guidelines/acute-kidney-injury/"),
     "hyperkalaemia-kidney": Link(
@@ -59,6 +66,29 @@ def compose(
     """The cards of a verdict in ``language``. ``news`` says by FHIRPath which results they are about (default: all). ``note``: the
     model's own words on the panel, checked; they stand below the first card's text and are marked as what they are."""
     return _Composer(verdict, language, news or (lambda path: True), new_uuid).cards(note)
+
+
+def gather(
+    found: Sequence[Card],
+    *,
+    language: str,
+    new_uuid: Callable[[], str] = lambda: str(uuid.uuid4()),
+) -> Card:
+    """One card for several, as urgent as the most urgent of them: a line for each, their results together."""
+    first = found[0]
+    summary = words.say(language, Said("summary-gathered", {"count": str(len(found)), "first": first.summary}))
+    return replace(
+        first,
+        uuid=new_uuid(),
+        summary=plain(summary, MAX_SUMMARY),
+        detail="\n\n".join(f"### {escape(card.summary, 300)}\n\n{card.detail}" for card in found),
+        suggestions=(),
+        links=tuple(dict.fromkeys(link for card in found for link in card.links)),
+        flags=tuple(dict.fromkeys(index for card in found for index in card.flags)),
+        pattern=None,
+        derived=tuple(one for card in found for one in card.derived),
+        gathers=tuple(card.uuid for card in found),
+    )
 
 
 class _Composer:
@@ -173,7 +203,7 @@ class _Composer:
         detail = self._table(indices)
         if computed:
             detail = f"{detail}\n\n**{escape(self._say('computed'))}**\n\n{self._derived_table(computed)}"
-        return self._card(summary, detail, "warning", tuple(indices), suggestions=suggestions)
+        return self._card(summary, detail, "warning", tuple(indices), suggestions=suggestions, derived=computed)
 
     def _computed(self, computed: Sequence[Derived]) -> Card:
         """What was computed lies outside where no result does: worth a look, no more."""
@@ -185,7 +215,7 @@ class _Composer:
             summary = f"{shown}: {said.reported(first, self.language)}"
         paths = {placed.result.path for one in computed for placed in one.inputs}
         about = tuple(index for index, flag in enumerate(self.verdict.flags) if flag.subject.result.path in paths)
-        return self._card(summary, self._derived_table(computed), "info", about)
+        return self._card(summary, self._derived_table(computed), "info", about, derived=computed)
 
     def _derived_table(self, computed: Sequence[Derived]) -> str:
         header = tuple(self._say(f"column-{name}") for name in ("derived", "value", "interval", "basis"))
@@ -295,6 +325,7 @@ class _Composer:
         *,
         suggestions: tuple[Suggestion, ...] = (),
         pattern: str | None = None,
+        derived: Sequence[Derived] = (),
     ) -> Card:
         if self.verdict.degraded:
             reason = words.degraded(self.language, self.verdict.degraded)
@@ -311,4 +342,5 @@ class _Composer:
             links=(LINKS[pattern],) if pattern in LINKS else (),
             flags=flags,
             pattern=pattern,
+            derived=tuple(derived),
         )

@@ -132,8 +132,8 @@ def serve(
     insecure: Annotated[bool | None, typer.Option("--insecure", help="Open to others without authentication.")] = None,
     telemetry: Annotated[str | None, typer.Option(metavar="WHERE", help="off, console or otlp.")] = None,
     otlp_endpoint: Annotated[str | None, typer.Option(metavar="URL", help="OTLP gRPC endpoint.")] = None,
-    feedback_path: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="SQLite file for clinicians' feedback.")
+    records: Annotated[
+        str | None, typer.Option(metavar="WHERE", help="SQLite file, or postgresql://…, for cards sent and feedback.")
     ] = None,
     log_level: Annotated[str | None, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = None,
     sets: Sets = None,
@@ -162,7 +162,7 @@ def serve(
         "insecure": insecure,
         "telemetry": telemetry,
         "otlp_endpoint": otlp_endpoint,
-        "feedback_path": feedback_path,
+        "records": records,
         "log_level": log_level,
     }
     from cds_service.commands.common import endings, refuse, settings_from

@@ -97,9 +97,11 @@ class Tls:
         return grpc.ssl_channel_credentials(*parts)
 
 
-def _request(bundle: Bundle, language: str | None, request_id: str | None) -> cds_pb2.EvaluateRequest:
+def _request(bundle: Bundle, language: str | None, request_id: str | None, user: str | None) -> cds_pb2.EvaluateRequest:
     data = bundle if isinstance(bundle, bytes) else (bundle if isinstance(bundle, str) else json.dumps(bundle)).encode()
-    return cds_pb2.EvaluateRequest(bundle=data, language=language or "", request_id=request_id or str(uuid.uuid4()))
+    return cds_pb2.EvaluateRequest(
+        bundle=data, language=language or "", request_id=request_id or str(uuid.uuid4()), user=user or ""
+    )
 
 
 def typed(error: grpc.RpcError) -> LabCueError:
@@ -226,27 +228,36 @@ class LabCueClient:
         *,
         language: str | None = None,
         request_id: str | None = None,
+        user: str | None = None,
         timeout: float | None = None,
     ) -> cds_pb2.EvaluateResponse:
-        """Judges one bundle. The request id, made here unless given, lets a retry get the first try's answer.
+        """Judges one bundle. The request id, made here unless given, lets a retry get the first try's answer. ``user`` is who
+        will see the cards: what they have answered already may be held back.
 
         Raises:
             LabCueError: typed as the server meant it.
         """
         response: cds_pb2.EvaluateResponse = self._call(
-            self._stub.Evaluate, _request(bundle, language, request_id), timeout
+            self._stub.Evaluate, _request(bundle, language, request_id, user), timeout
         )
         return response
 
     def evaluate_stream(
-        self, bundles: Iterable[tuple[str, Bundle]], *, language: str | None = None, timeout: float | None = None
+        self,
+        bundles: Iterable[tuple[str, Bundle]],
+        *,
+        language: str | None = None,
+        user: str | None = None,
+        timeout: float | None = None,
     ) -> Iterator[tuple[str, cds_pb2.EvaluateResponse | LabCueError]]:
         """Judges (request id, bundle) pairs over one stream; (id, answer or error) come in completion order.
 
         ``timeout`` is for the whole stream; without it, it may last as long as the pairs do. Not retried. Leaving the
         loop early cancels what is still at work.
         """
-        requests = (cds_pb2.EvaluateStreamRequest(request=_request(bundle, language, id)) for id, bundle in bundles)
+        requests = (
+            cds_pb2.EvaluateStreamRequest(request=_request(bundle, language, id, user)) for id, bundle in bundles
+        )
         call = self._stub.EvaluateStream(requests, timeout=timeout, metadata=_metadata(self._token))
         try:
             for item in call:
@@ -322,22 +333,28 @@ class AsyncLabCueClient:
         *,
         language: str | None = None,
         request_id: str | None = None,
+        user: str | None = None,
         timeout: float | None = None,
     ) -> cds_pb2.EvaluateResponse:
         """See :meth:`LabCueClient.evaluate`. Cancelling the task cancels the work at the server."""
         response: cds_pb2.EvaluateResponse = await self._call(
-            self._stub.Evaluate, _request(bundle, language, request_id), timeout
+            self._stub.Evaluate, _request(bundle, language, request_id, user), timeout
         )
         return response
 
     async def evaluate_stream(
-        self, bundles: AsyncIterable[tuple[str, Bundle]], *, language: str | None = None, timeout: float | None = None
+        self,
+        bundles: AsyncIterable[tuple[str, Bundle]],
+        *,
+        language: str | None = None,
+        user: str | None = None,
+        timeout: float | None = None,
     ) -> AsyncIterator[tuple[str, cds_pb2.EvaluateResponse | LabCueError]]:
         """See :meth:`LabCueClient.evaluate_stream`."""
 
         async def requests() -> AsyncIterator[cds_pb2.EvaluateStreamRequest]:
             async for id, bundle in bundles:
-                yield cds_pb2.EvaluateStreamRequest(request=_request(bundle, language, id))
+                yield cds_pb2.EvaluateStreamRequest(request=_request(bundle, language, id, user))
 
         call = self._stub.EvaluateStream(requests(), timeout=timeout, metadata=_metadata(self._token))
         try:

@@ -9,6 +9,7 @@ import json
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import (
     BeforeValidator,
@@ -32,6 +33,7 @@ from fhir_adapter.errors import ConfigError, Violation
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
+POSTGRESQL = "postgresql://"
 
 
 def _split(value: object) -> object:
@@ -173,8 +175,28 @@ class Settings(BaseSettings):
     )
 
     language: Literal["en", "fr"] = Field("en", description="Language of the cards where the request names none.")
-    feedback_path: Path | None = Field(
-        None, description="SQLite file for feedback; default: kept in memory and lost at stop."
+
+    records: str | None = Field(
+        None,
+        description="Where cards sent and feedback are kept: a SQLite file or postgresql://…; default: in memory, lost at stop.",
+    )
+    records_keep_days: float = Field(365.0, gt=0, description="Records older than this are deleted.")
+    pseudonym_key: Path | None = Field(
+        None, description="File of at least 32 random bytes under which patients get pseudonyms."
+    )
+    keep_prompts: bool = Field(
+        False, description="Keep the prompt of each answer with cards, so that feedback can train; it holds values."
+    )
+
+    fatigue: Literal["off", "answered", "shown"] = Field(
+        "answered",
+        description="Hold back a card whose findings the same user has answered (or only been shown) before; never critical ones.",
+    )
+    fatigue_window_h: float = Field(
+        24.0, gt=0, description="How long, in hours, a finding counts as known to that user."
+    )
+    max_cards: int = Field(
+        10, ge=0, description="Most cards in one answer, the rest gathered into one; critical ones never. 0: no limit."
     )
 
     telemetry: Literal["off", "console", "otlp"] = Field("off", description="Where traces and metrics go.")
@@ -228,6 +250,31 @@ class Settings(BaseSettings):
         if value is not None and _URL.fullmatch(value) is None:
             raise ValueError("must be http:// or https:// with a host, and without user, query or fragment")
         return None if value is None else value.rstrip("/")
+
+    @property
+    def records_on_postgresql(self) -> bool:
+        """Whether ``records`` names a PostgreSQL database."""
+        return self.records is not None and self.records.startswith(POSTGRESQL)
+
+    @field_validator("records")
+    @classmethod
+    def _no_password(cls, value: str | None) -> str | None:
+        """A path or a PostgreSQL address; a password in it would stand in every print of the settings."""
+        if value is None:
+            return None
+        if value.startswith(POSTGRESQL):
+            try:
+                parts = urlsplit(value)
+            except ValueError:
+                raise ValueError("is no postgresql:// address") from None
+            if parts.password is not None or "password" in parse_qs(parts.query):
+                raise ValueError("must hold no password: give it by PGPASSFILE or PGPASSWORD")
+            return value
+        if "://" in value:
+            raise ValueError("must be the path of a SQLite file or begin with postgresql://")
+        if not value or value == ":memory:":
+            raise ValueError("must be the path of a SQLite file; leave it unset to keep records in memory")
+        return value
 
     @model_validator(mode="after")
     def _together(self) -> Settings:

@@ -248,3 +248,16 @@ class Card:
     links: tuple[Link, ...] = ()
     flags: tuple[int, ...] = ()
     pattern: str | None = None
+    derived: tuple[Derived, ...] = ()
+    """The computed values that it shows."""
+    gathers: tuple[str, ...] = ()
+    """The uuids of the cards that this one gathers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A card that doesn't go out, and the uuid of the one that tells it ``instead``: an earlier one, or one that gathers."""
+
+    card: Card
+    reason: Literal["repeated", "gathered"]
+    instead: str

@@ -54,6 +54,7 @@ TABLE: dict[type[errors.LabCueError], Mapping] = {
     errors.EngineUnreachable: Mapping("UNAVAILABLE", 503, "transient"),
     errors.EngineRefused: Mapping("UNAVAILABLE", 503, "security"),
     errors.PromptTooLong: Mapping("UNAVAILABLE", 503, "too-long"),
+    errors.RecordsUnavailable: Mapping("UNAVAILABLE", 503, "transient"),
     errors.ConfigError: Mapping("FAILED_PRECONDITION", 500, "processing"),
     errors.CatalogError: Mapping("FAILED_PRECONDITION", 500, "processing"),
     errors.InternalError: Mapping("INTERNAL", 500, "exception"),

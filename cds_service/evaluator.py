@@ -17,8 +17,8 @@ from typing import Any, Protocol, TypeVar
 
 from cds_service.admission import Admission
 from cds_service.config import Settings
-from cds_service.feedback import FeedbackStore
 from cds_service.pipeline import Evaluation, Trace, Work
+from cds_service.records.store import Records
 from cds_service.telemetry.setup import Call, Telemetry
 from fhir_adapter.errors import DeadlineTooShort, Draining
 
@@ -36,8 +36,8 @@ class Evaluates(Protocol):
 class Evaluator:
     """Runs evaluations in ``max_concurrency`` threads; ``max_queue`` more may wait."""
 
-    def __init__(self, settings: Settings, pipeline: Evaluates, telemetry: Telemetry, store: FeedbackStore) -> None:
-        self._settings, self._pipeline, self._telemetry, self._store = settings, pipeline, telemetry, store
+    def __init__(self, settings: Settings, pipeline: Evaluates, telemetry: Telemetry, records: Records) -> None:
+        self._settings, self._pipeline, self._telemetry, self._records = settings, pipeline, telemetry, records
         self._admission = Admission(settings.max_concurrency, settings.max_queue, telemetry)
         self._threads = ThreadPoolExecutor(settings.max_concurrency, thread_name_prefix="evaluate")
         self.draining = False
@@ -70,10 +70,12 @@ class Evaluator:
         call: Call,
         write: Callable[[Evaluation], T],
         news: Callable[[str], bool] | None = None,
+        user: str | None = None,
         refuse: bool = True,
         adapter: str | None = None,
     ) -> T:
-        """The answer to one bundle as ``write`` puts it, which runs in the worker thread too.
+        """The answer to one bundle as ``write`` puts it, which runs in the worker thread too. ``user`` is who will see the
+        cards, as the caller names them: what they know already may be held back.
 
         ``adapter``: which of the settings' adapters is to judge. ``news`` says by FHIRPath which results the cards are about (default: all). A caller that leaves (cancellation) stops the work at its next step; its place is held until the thread has ended.
 
@@ -85,7 +87,10 @@ class Evaluator:
 
         def judge(work: Work) -> tuple[Evaluation, T]:
             evaluation = self._pipeline.evaluate(bundle, language=language, work=replace(work, adapter=adapter))
-            return evaluation, write(evaluation)
+            evaluation, issue = self._records.settle(evaluation, user=user)
+            written = write(evaluation)
+            self._records.remember(issue)
+            return evaluation, written
 
         return await self._judged(judge, deadline, call, news, refuse=refuse)
 
@@ -96,7 +101,10 @@ class Evaluator:
 
         def judge(work: Work) -> tuple[Evaluation, T]:
             trace = self._pipeline.trace(bundle, language=language, work=work)
-            return trace.evaluation, write(trace)
+            evaluation, issue = self._records.settle(trace.evaluation)
+            written = write(replace(trace, evaluation=evaluation))
+            self._records.remember(issue)
+            return evaluation, written
 
         return await self._judged(judge, deadline, call, None)
 
@@ -120,7 +128,6 @@ class Evaluator:
             except (StopIteration, SystemExit, KeyboardInterrupt) as error:
                 # A future can't carry the first, and the others would end the server from within a request.
                 raise RuntimeError(type(error).__name__) from error
-            self._store.issued([card.uuid for card in evaluation.cards])
             return evaluation, written
 
         async with self._admission.place(deadline, refuse=refuse) as slot:

@@ -12,7 +12,7 @@ from typing import Protocol
 from cds_service import cards, policy
 from cds_service.clinical.assess import assess
 from cds_service.config import Settings
-from cds_service.domain import Card, Thresholds, Verdict
+from cds_service.domain import Card, Held, Thresholds, Verdict
 from cds_service.inference.engine import Engine, SlotScores
 from cds_service.inference.engines import Change, Engines
 from cds_service.inference.panel import PanelScores, score_panel
@@ -21,11 +21,14 @@ from fhir_adapter.catalog import Catalog
 from fhir_adapter.errors import Cancelled, DeadlineTooShort, EngineError, LabCueError
 from fhir_adapter.model import Intake, Panel
 from fhir_adapter.normalize import normalize
+from fhir_adapter.prompt import Prompt, chunks
 from fhir_adapter.read import Limits, read
 from fhir_adapter.site import Site
 
 log = logging.getLogger(__name__)
 
+KEPT_RESULTS = 40
+"""Most results in a prompt that is kept where there is no model to say how many it takes."""
 STEPS = ("read", "normalize", "assess", "score", "decide", "note", "compose")
 
 
@@ -73,10 +76,16 @@ class Evaluation:
     observations: int
     catalog_version: str
     patient: str | None = None
-    """The reference of the patient, where the input names one."""
+    """The reference of the patient, where the input names one: never to be printed or stored as it is."""
     timings: Mapping[str, float] = field(default_factory=dict)
     prompts: int = 0
     note: Note = NO_NOTE
+    panel: Panel | None = None
+    """What was judged."""
+    kept_prompts: tuple[Prompt, ...] = ()
+    """What the model was, or would have been, shown; with ``keep_prompts`` only."""
+    held_back: tuple[Held, ...] = ()
+    """Cards that don't go out; the flags of all of them do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +186,8 @@ class Pipeline:
             catalog_version=self.catalog.version,
             patient=intake.patient.reference,
             timings=clock.finish(),
+            panel=panel,
+            kept_prompts=self._kept(scored, panel),
             prompts=len(scored.prompts) if scored is not None and verdict.model is not None else 0,
             note=note,
         )
@@ -188,6 +199,11 @@ class Pipeline:
             self.thresholds,
             evaluation,
         )
+
+    def _kept(self, scored: PanelScores | None, panel: Panel) -> tuple[Prompt, ...]:
+        if not self.settings.keep_prompts:
+            return ()
+        return tuple(scored.prompts if scored is not None else chunks(panel, KEPT_RESULTS))
 
     @property
     def thresholds(self) -> Thresholds:

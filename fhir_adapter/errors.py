@@ -32,6 +32,7 @@ The tree::
     │   ├── EngineUnreachable   the model's server can't be reached or fails
     │   ├── EngineRefused       the model's server doesn't take our requests
     │   └── PromptTooLong       one result alone is beyond the model's context window
+    ├── RecordsUnavailable      the database of records doesn't answer
     ├── FeedbackError           feedback that can't be stored as sent
     ├── ConfigError             settings that don't hold, all of them at once
     ├── CatalogError            catalog data that doesn't hold
@@ -296,6 +297,13 @@ class FeedbackError(InvalidInput):
 
     code = "invalid-feedback"
     message = "The feedback can't be stored as sent."
+
+
+class RecordsUnavailable(LabCueError):
+    """The database of records doesn't answer, or can't write."""
+
+    code = "records-unavailable"
+    message = "The records can't be reached now; nothing was stored. Try again."
 
 
 class ConfigError(LabCueError):

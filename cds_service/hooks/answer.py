@@ -58,6 +58,16 @@ def response(
         "traceId": trace_id,
         "auditId": audit_id,
         "timings": {name: spent for name, spent in timings.items() if spent},
+        "heldBack": [
+            _filled(
+                reason=held.reason,
+                summary=held.card.summary,
+                indicator=held.card.indicator,
+                subject=_subject(held.card, flags, where),
+                instead=held.instead,
+            )
+            for held in evaluation.held_back
+        ],
         "language": language,
         "observations": evaluation.observations,
         "catalogVersion": evaluation.catalog_version,
@@ -147,16 +157,6 @@ def _basis(basis: Basis, language: str) -> dict[str, Any]:
 
 
 def _card(card: Card, flags: tuple[Flag, ...], where: Callable[[str], str]) -> dict[str, Any]:
-    extension = None
-    if card.flags:
-        results = [flags[index].subject.result for index in card.flags]
-        extension = {
-            SUBJECT: _filled(
-                observations=[_reference(result, where) for result in results],
-                paths=[where(result.path) for result in results],
-                pattern=card.pattern,
-            )
-        }
     return _filled(
         uuid=card.uuid,
         summary=card.summary,
@@ -177,7 +177,16 @@ def _card(card: Card, flags: tuple[Flag, ...], where: Callable[[str], str]) -> d
             _filled(code=reason.code, system=reason.system, display=reason.display) for reason in card.override_reasons
         ],
         links=[_filled(label=link.label, url=link.url, type=link.type) for link in card.links],
-        extension=extension,
+        extension={SUBJECT: _subject(card, flags, where)} if card.flags else None,
+    )
+
+
+def _subject(card: Card, flags: tuple[Flag, ...], where: Callable[[str], str]) -> dict[str, Any]:
+    results = [flags[index].subject.result for index in card.flags]
+    return _filled(
+        observations=[_reference(result, where) for result in results],
+        paths=[where(result.path) for result in results],
+        pattern=card.pattern,
     )
 
 

@@ -89,7 +89,7 @@ class _Door:
             request, max_bytes=self._settings.http_max_body_bytes, within_s=self._settings.http_body_timeout_s
         )
         entries = feedback.read(sent, max_bytes=self._settings.http_max_body_bytes)
-        unmatched = await asyncio.to_thread(self._backend.store.add, entries)
+        unmatched = await asyncio.to_thread(self._backend.records.add_feedback, entries)
         said = {"stored": len(entries)} | ({"unmatchedCards": unmatched} if unmatched else {})
         return _json(orjson.dumps({"extension": {FEEDBACK: said}}))
 

@@ -68,6 +68,7 @@ class Calls:
                 deadline=deadline,
                 call=call,
                 write=write,
+                user=asked.user,
                 news=joined.is_news if joined.background else None,
                 adapter=request.headers.get(ADAPTER),
             )

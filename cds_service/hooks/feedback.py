@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from cds_service.feedback import Feedback
 from cds_service.hooks.request import placed
+from cds_service.records.feedback import Feedback
 from fhir_adapter.errors import FeedbackError, NotJson, Violation
 from fhir_adapter.guard import checked
 

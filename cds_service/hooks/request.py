@@ -62,6 +62,14 @@ class HookCall:
     fhir_server: str | None = None
     token: Token | None = None
 
+    @property
+    def user(self) -> str | None:
+        """``context.userId``: who will see the cards. None where the hook doesn't say."""
+        try:
+            return msgspec.json.decode(self.context.get("userId", b"null"), type=str | None) or None
+        except msgspec.DecodeError:
+            return None
+
 
 def read(body: bytes, services: Mapping[str, Service], *, max_bytes: int, max_depth: int) -> HookCall:
     """Reads a call to one of ``services`` (by hook).

@@ -58,7 +58,8 @@ class Answers:
         self._drop_old()
         if not request.request_id or self._entries == 0:
             return await work()
-        digest = hashlib.sha256(f"{request.language}\0{adapter or ''}\0".encode() + request.bundle).digest()
+        head = f"{request.language}\0{adapter or ''}\0{request.user}\0"
+        digest = hashlib.sha256(head.encode() + request.bundle).digest()
         while (known := self._kept.get(request.request_id)) is not None:
             if known.digest != digest:
                 raise RequestIdReused

@@ -14,8 +14,8 @@ import grpc
 from cds_service import words
 from cds_service.backend import Backend
 from cds_service.errors import known
-from cds_service.feedback import Feedback
 from cds_service.pipeline import Evaluation
+from cds_service.records.feedback import Feedback
 from cds_service.rpc import wire
 from cds_service.rpc.ending import end_cancelled, guard
 from cds_service.rpc.idempotency import Answers, check_id
@@ -28,6 +28,7 @@ from labcue.v1 import cds_pb2, cds_pb2_grpc
 SERVICE = "labcue.v1.LabDecisionSupport"
 ADAPTER = "labcue-adapter"
 """Metadata of a call that names one of the settings' adapters."""
+MAX_USER = 256
 MAX_STREAM_WORK = 16
 """Bundles of one stream that are read, judged or not yet sent back; the stream isn't read further until one is."""
 _OUTCOMES = {cds_pb2.FEEDBACK_OUTCOME_ACCEPTED: "accepted", cds_pb2.FEEDBACK_OUTCOME_OVERRIDDEN: "overridden"}
@@ -39,7 +40,7 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
     def __init__(self, backend: Backend) -> None:
         settings = backend.settings
         self._settings, self._pipeline, self._evaluator = settings, backend.pipeline, backend.evaluator
-        self._telemetry, self._store = backend.telemetry, backend.store
+        self._telemetry, self._records = backend.telemetry, backend.records
         self._answers = Answers(settings.idempotency_entries, settings.idempotency_ttl_s)
 
     async def Evaluate(self, request: cds_pb2.EvaluateRequest, context: Any) -> cds_pb2.EvaluateResponse:
@@ -128,7 +129,7 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
     async def SendFeedback(self, request: cds_pb2.SendFeedbackRequest, context: Any) -> cds_pb2.SendFeedbackResponse:
         async def work(call: Call) -> cds_pb2.SendFeedbackResponse:
             entries = [_feedback(entry) for entry in request.feedback]
-            unmatched = await asyncio.to_thread(self._store.add, entries)
+            unmatched = await asyncio.to_thread(self._records.add_feedback, entries)
             return cds_pb2.SendFeedbackResponse(stored=len(entries), unmatched_cards=unmatched)
 
         with self._call(context, "SendFeedback") as call:
@@ -167,6 +168,8 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
         """What can be said of a request before anything is done with its content."""
         self._evaluator.check_open()
         check_id(request.request_id)
+        if len(request.user) > MAX_USER:
+            raise InvalidInput(violations=(Violation("user", f"at most {MAX_USER} characters"),))
         if len(request.bundle) > self._settings.max_bundle_bytes:
             raise LimitExceeded(violations=(Violation("bundle", f"at most {self._settings.max_bundle_bytes} bytes"),))
 
@@ -188,6 +191,7 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
             deadline=deadline,
             call=call,
             write=write,
+            user=request.user or None,
             refuse=refuse,
             adapter=adapter,
         )

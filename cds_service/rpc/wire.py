@@ -8,7 +8,7 @@ from google.protobuf import json_format
 
 from cds_service import said, words
 from cds_service.clinical.show import interval_text, unit_text, value_text
-from cds_service.domain import Action, Basis, Card, Derived, Flag, ModelInfo
+from cds_service.domain import Action, Basis, Card, Derived, Flag, Held, ModelInfo
 from cds_service.pipeline import Evaluation
 from labcue.v1 import cds_pb2
 
@@ -49,6 +49,8 @@ def to_response(evaluation: Evaluation, *, trace_id: str = "", audit_id: str = "
     out.trace_id, out.audit_id = trace_id, audit_id
     for step, milliseconds in evaluation.timings.items():
         setattr(out.timings, f"{step}_ms", round(milliseconds, 3))
+    for held in evaluation.held_back:
+        _held_back(out.held_back.add(), held, verdict.flags)
     out.language = language
     out.observations = evaluation.observations
     out.catalog_version = evaluation.catalog_version
@@ -123,10 +125,19 @@ def _card(out: cds_pb2.Card, card: Card, flags: tuple[Flag, ...]) -> None:
     for link in card.links:
         out.links.add(label=link.label, url=link.url, type=link.type)
     if card.flags:
-        observations = [flags[index].subject.result.observation for index in card.flags]
-        out.extension.subject.observations.extend(observations)
-        out.extension.subject.paths.extend(flags[index].subject.result.path for index in card.flags)
-        out.extension.subject.pattern = card.pattern or ""
+        _subject(out.extension.subject, card, flags)
+
+
+def _subject(out: cds_pb2.CardSubject, card: Card, flags: tuple[Flag, ...]) -> None:
+    out.observations.extend(flags[index].subject.result.observation for index in card.flags)
+    out.paths.extend(flags[index].subject.result.path for index in card.flags)
+    out.pattern = card.pattern or ""
+
+
+def _held_back(out: cds_pb2.HeldBack, held: Held, flags: tuple[Flag, ...]) -> None:
+    out.reason, out.instead = held.reason, held.instead
+    out.summary, out.indicator = held.card.summary, held.card.indicator
+    _subject(out.subject, held.card, flags)
 
 
 def _action(out: cds_pb2.Action, action: Action) -> None:

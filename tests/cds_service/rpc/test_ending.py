@@ -123,12 +123,12 @@ async def test_certificates_that_do_not_hold_are_said(tmp_path: Path) -> None:
     assert [fault.path for fault in authority.violations] == ["tls_cert", "tls_client_ca"]
 
 
-async def test_a_feedback_file_that_is_no_database_is_said(tmp_path: Path) -> None:
-    junk = tmp_path / "feedback.sqlite3"
+async def test_a_file_of_records_that_is_no_database_is_said(tmp_path: Path) -> None:
+    junk = tmp_path / "records.sqlite3"
     junk.write_text("not a database" * 100)
     for path in (junk, tmp_path / "no" / "folder.sqlite3"):
-        error = await _refused(feedback_path=path)
-        assert error.violations[0].path == "feedback_path"
+        error = await _refused(records=str(path))
+        assert error.violations[0].path == "records"
 
 
 async def test_it_listens_on_ipv6(serve: Serve) -> None:

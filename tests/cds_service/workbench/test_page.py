@@ -200,7 +200,7 @@ def test_the_exact_prompt_the_time_and_the_json(page: Page) -> None:
 @pytest.mark.skip(reason="the feedback endpoint is not there yet")
 def test_override_a_card_with_a_reason(page: Page, service: Running) -> None:
     page.judge(PANEL)
-    before = service.backend.store.count()
+    before = service.backend.records.count()
     page.press("Override")
     assert page.run("return document.activeElement.name").startswith("reason-")
     page.keys(ESCAPE)
@@ -212,21 +212,21 @@ def test_override_a_card_with_a_reason(page: Page, service: Running) -> None:
     page.wait("return document.querySelector('.stored')")
     assert page.find(".stored p").text.replace("\n", " ") == "Feedback stored: overridden · Sample problem"
     assert "HTTP 200" in page.find(".stored pre").get_property("textContent")
-    assert service.backend.store.count() == before + 1
+    assert service.backend.records.count() == before + 1
     assert page.focus() == "Answer again"
 
 
 @pytest.mark.skip(reason="the feedback endpoint is not there yet")
 def test_accept_a_suggestion(page: Page, service: Running) -> None:
     page.example("14-haemolysed-potassium")
-    before = service.backend.store.count()
+    before = service.backend.records.count()
     page.find(".action summary").click()
     resource = json.loads(page.find(".action pre").text)
     assert resource["resourceType"] == "ServiceRequest"
     page.press("Accept")
     page.wait("return document.querySelector('.stored')")
     assert page.find(".stored p").text == "Feedback stored: accepted"
-    assert service.backend.store.count() == before + 1
+    assert service.backend.records.count() == before + 1
 
 
 def test_a_fault_says_what_and_where(page: Page) -> None:

@@ -114,11 +114,11 @@ def test_explain_says_what_the_command_says(client: httpx2.Client) -> None:
 
 
 def test_its_cards_are_known_to_feedback(client: httpx2.Client, service) -> None:  # type: ignore[no-untyped-def]
-    from cds_service.feedback import Feedback
+    from cds_service.records.feedback import Feedback
 
     card = client.post("/workbench/explain", content=PANEL, headers=JSON).json()["response"]["cards"][0]["uuid"]
     entry = Feedback(card, "overridden", outcome_at="2026-03-04T08:00:00Z")
-    assert service.backend.store.add([entry]) == []
+    assert service.backend.records.add_feedback([entry]) == []
 
 
 @pytest.mark.parametrize(

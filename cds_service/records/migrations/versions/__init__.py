@@ -1,0 +1,1 @@
+"""One module for each step; alembic orders them by ``down_revision``."""
