@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from cds_service.backend import Backend
-from cds_service.hooks import body, feedback, services
+from cds_service.hooks import body, feedback, openapi, services
 from cds_service.hooks.calls import Calls
 from cds_service.hooks.ending import Failures, Requests, refused
 from cds_service.hooks.fhir_client import FhirClient
@@ -43,6 +43,7 @@ def create_app(
             Route("/cds-services", door.discovery, methods=["GET"]),
             Route("/cds-services/{id}", door.call, methods=["POST"]),
             Route("/cds-services/{id}/feedback", door.feedback, methods=["POST"]),
+            Route("/openapi.json", door.openapi, methods=["GET"]),
             Route("/healthz", door.health, methods=["GET"]),
             Route("/readyz", door.readiness, methods=["GET"]),
             *routes,
@@ -64,9 +65,13 @@ class _Door:
         self._backend, self._settings = backend, backend.settings
         self._calls = Calls(backend, client)
         self._discovery = orjson.dumps(services.discovery(_version()))
+        self._openapi = orjson.dumps(openapi.document(_version()))
 
     async def discovery(self, request: Request) -> Response:
         return Response(self._discovery, media_type=JSON)
+
+    async def openapi(self, request: Request) -> Response:
+        return Response(self._openapi, media_type=JSON)
 
     async def health(self, request: Request) -> Response:
         """Alive: the event loop answers."""

@@ -12,7 +12,7 @@ import uvicorn
 
 from cds_service.backend import Backend
 from cds_service.config import Settings
-from cds_service.hooks import assembly, tls
+from cds_service.hooks import assembly, protocol, tls
 from cds_service.hooks.app import create_app
 from cds_service.hooks.fhir_client import FhirClient
 from fhir_adapter.errors import ConfigError, Violation
@@ -51,6 +51,8 @@ class HttpDoor:
             log_level="critical",  # what it logs of a request holds the request's address, and errors their text
             access_log=False,
             proxy_headers=False,
+            limit_concurrency=protocol.MAX_CONNECTIONS,
+            timeout_keep_alive=protocol.KEEP_ALIVE_S,
             server_header=False,
         )
         self._server = _Server(config)

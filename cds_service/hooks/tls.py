@@ -6,9 +6,8 @@ import asyncio
 import ssl
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from cds_service.config import Settings
+from cds_service.hooks.protocol import Bounded
 from cds_service.trust import certificates
 from fhir_adapter.errors import ConfigError
 
@@ -31,8 +30,8 @@ def context(settings: Settings) -> ssl.SSLContext | None:
     return found
 
 
-class WithCertificate(HttpToolsProtocol):
-    """uvicorn's, with the client's verified certificate in the scope, where the ASGI TLS extension has it."""
+class WithCertificate(Bounded):
+    """The bounded protocol, with the client's verified certificate in the scope, where the ASGI TLS extension has it."""
 
     _chain: tuple[str, ...] = ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -11,11 +12,13 @@ from typing import Any
 
 import httpx2
 import pytest
+from jsonschema import Draft202012Validator
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from cds_service.config import Settings
+from cds_service.hooks import openapi
 from cds_service.hooks.services import ID, RESULT_ARRIVED
 from cds_service.pipeline import Pipeline
 from cds_service.serving import Running, running
@@ -23,6 +26,24 @@ from cds_service.telemetry.setup import setup
 from fhir_adapter import catalog
 
 CALL = f"/cds-services/{ID}"
+SCHEMAS = {name: Draft202012Validator(openapi.schema(name)) for name in openapi.NAMES}
+ANSWERS = (
+    (re.compile(r"/cds-services"), "discovery"),
+    (re.compile(r"/cds-services/[^/]+"), "response"),
+    (re.compile(r"/cds-services/[^/]+/feedback"), "feedback-answer"),
+    (re.compile(r"/healthz|/readyz"), "status"),
+)
+
+
+async def holds(response: httpx2.Response) -> None:
+    """Every answer that any test gets is what its JSON Schema says; every failure an OperationOutcome."""
+    await response.aread()
+    if response.request.method in ("HEAD", "OPTIONS") or response.headers.get("content-type", "").startswith("text/"):
+        return
+    named = (name for pattern, name in ANSWERS if pattern.fullmatch(response.url.path))
+    name = "outcome" if response.status_code >= 400 else next(named, None)
+    if name is not None:
+        SCHEMAS[name].validate(response.json())
 
 
 @dataclass
@@ -86,7 +107,12 @@ def open_door(known_analytes: catalog.Catalog) -> Open:
         pipeline = pipeline or Pipeline(settings, known_analytes)
         async with (
             running(settings, pipeline, telemetry=telemetry) as server,
-            httpx2.AsyncClient(base_url=f"http://127.0.0.1:{server.http_port}", timeout=30, trust_env=False) as client,
+            httpx2.AsyncClient(
+                base_url=f"http://127.0.0.1:{server.http_port}",
+                timeout=30,
+                trust_env=False,
+                event_hooks={"response": [holds]},
+            ) as client,
         ):
             yield Door(server, client, spans, metrics)
 
