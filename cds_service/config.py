@@ -112,10 +112,10 @@ class Settings(BaseSettings):
     )
     idempotency_ttl_s: float = Field(300.0, gt=0, description="How long such an answer is kept.")
 
-    engine: Literal["auto", "none", "mistral", "remote", "fake"] = Field(
+    engine: Literal["auto", "none", "onnx", "mistral", "remote", "fake"] = Field(
         "auto",
-        description="auto: the Mistral at model_path, else the embedded one; none: rules only, by choice; remote: the server "
-        "at remote_url; fake: for tests.",
+        description="auto: the Mistral at model_path, else the embedded one, by ONNX Runtime where it was exported; onnx, mistral: "
+        "by that alone (mistral through torch); none: rules only, by choice; remote: the server at remote_url; fake: for tests.",
     )
     model_path: Path | None = Field(None, description="Folder of a MistralForCausalLM with its tokenizer and manifest.")
     adapter_path: Path | None = Field(None, description="Folder of a LoRA adapter (peft) for that model.")
@@ -151,6 +151,7 @@ class Settings(BaseSettings):
     remote_timeout_s: float = Field(5.0, gt=0, description="Longest that one try may take.")
     remote_connections: int = Field(32, ge=1, description="Connections to the server at the same time.")
 
+    engine_threads: int = Field(0, ge=0, le=256, description="Threads of one operation of the model; 0: one a core.")
     batch_tokens: int = Field(8192, ge=64, description="Most tokens that go through the model in one pass.")
     batch_delay_s: float = Field(
         0.002, ge=0, le=1, description="How long a pass waits for others while requests come in at once."
@@ -284,6 +285,8 @@ class Settings(BaseSettings):
             raise ValueError("tls_client_ca needs tls_cert and tls_key")
         if self.engine == "mistral" and self.model_path is None:
             raise ValueError("engine=mistral needs model_path")
+        if self.engine == "onnx" and (self.adapter_path is not None or self.adapters):
+            raise ValueError("engine=onnx takes no adapters")
         if self.adapter_path is not None and self.model_path is None:
             raise ValueError("adapter_path needs model_path")
         if self.adapters and self.model_path is None:

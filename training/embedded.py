@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from training import build, finetune
+from training import build, export_onnx, finetune
 from training.config import load
 
 CONFIG = Path(__file__).parent / "configs" / "embedded.yaml"
@@ -146,6 +146,10 @@ def main(arguments: list[str] | None = None) -> int:
         if status := finetune.main(["--config", str(CONFIG)]):
             return status
     final = config.output_dir / finetune.FINAL
+    try:
+        export_onnx.export(final)
+    except export_onnx.CannotExport as error:
+        print(f"not exported: {error}; torch will serve it", file=sys.stderr)
     evaluation = None
     if "--mimic-iv" in chosen:
         report = config.output_dir / "report"

@@ -9,6 +9,7 @@ from cds_service.inference.batched import Batched
 from cds_service.inference.batcher import Batcher, Limits
 from cds_service.inference.engine import Bounded, Engine
 from cds_service.inference.engines import Engines
+from cds_service.inference.onnx_engine import has_graph, load_onnx
 from fhir_adapter.errors import ConfigError, EngineNotLoaded, Violation
 
 EMBEDDED = Path(__file__).parent / "embedded"
@@ -20,6 +21,8 @@ def load_engine(settings: Settings) -> tuple[Engine | None, str | None]:
 
     ``engine=none`` gives (None, None): rules by choice. ``auto`` without a ``model_path`` gives the embedded model; where the
     package was built without it, (None, "model not loaded").
+    ``auto`` serves a model that was exported (:mod:`training.export_onnx`) by ONNX Runtime, unless something is asked for that only torch does;
+    ``onnx`` insists on it, ``mistral`` on torch.
     A model that is named and can't be loaded is an error in every mode: a service must not start as something else
     than what it was told to be. torch is imported only where a model is loaded.
 
@@ -34,7 +37,7 @@ def load_engine(settings: Settings) -> tuple[Engine | None, str | None]:
 
         return FakeEngine(), None
     model_path = settings.model_path
-    if model_path is None and settings.engine == "auto":
+    if model_path is None and settings.engine in ("auto", "onnx"):
         if not (EMBEDDED / "labcue.json").is_file():
             return None, EngineNotLoaded.message
         model_path = EMBEDDED
@@ -43,9 +46,15 @@ def load_engine(settings: Settings) -> tuple[Engine | None, str | None]:
         raise ConfigError(text, violations=(Violation("model_path", text),))
     if settings.engine == "remote":
         return _remote(settings, model_path), None
+    if settings.engine == "onnx" or (settings.engine == "auto" and _for_onnx(settings, model_path)):
+        return load_onnx(model_path, threads=settings.engine_threads), None
     from cds_service.inference.mistral import load_mistral
     from cds_service.inference.weights import Numbers
 
+    if settings.engine_threads:
+        import torch
+
+        torch.set_num_threads(settings.engine_threads)
     numbers = Numbers(settings.dtype, settings.quantization)
     engine = load_mistral(
         model_path, settings.adapter_path, device=settings.device, numbers=numbers, compiled=settings.compile
@@ -100,6 +109,13 @@ def load_adapters(settings: Settings, engine: Engine | None) -> Engines:
         return Batched(made, engine.batcher) if isinstance(engine, Batched) else made
 
     return Engines(settings.adapters, load, lora.fingerprint)
+
+
+def _for_onnx(settings: Settings, model_path: Path) -> bool:
+    """Whether nothing is asked for that only torch does."""
+    if settings.adapter_path is not None or settings.adapters or settings.compile or settings.quantization != "none":
+        return False
+    return settings.device in ("auto", "cpu") and settings.dtype in ("auto", "fp32") and has_graph(model_path)
 
 
 def serving_engine(settings: Settings) -> tuple[Engine | None, str | None]:

@@ -11,7 +11,7 @@ import pytest
 from cds_service.clinical.assess import assess
 from cds_service.config import Settings
 from cds_service.inference.load import EMBEDDED, load_engine
-from cds_service.inference.mistral import MistralEngine
+from cds_service.inference.onnx_engine import OnnxEngine
 from cds_service.inference.panel import prompts_for, score_prompts
 from cds_service.pipeline import Pipeline
 from fhir_adapter import catalog
@@ -24,10 +24,10 @@ EXAMPLES = sorted((Path(__file__).parents[3] / "examples" / "bundles").glob("*.j
 
 
 @pytest.fixture(scope="module")
-def engine() -> MistralEngine:
-    engine, degraded = load_engine(Settings(engine="auto", device="cpu"))
+def engine() -> OnnxEngine:
+    engine, degraded = load_engine(Settings(engine="auto"))
     assert degraded is None
-    assert isinstance(engine, MistralEngine)
+    assert isinstance(engine, OnnxEngine)
     return engine
 
 
@@ -36,13 +36,13 @@ def test_it_is_small_whole_and_has_its_card() -> None:
     training = json.loads((EMBEDDED / "training.json").read_text())
     assert 500_000 <= training["parameters"] <= 5_000_000
     manifest = json.loads((EMBEDDED / "labcue.json").read_text())
-    assert set(manifest["files"]) >= {"model.safetensors", "config.json", "tokenizer.json"}
+    assert set(manifest["files"]) >= {"model.safetensors", "model.onnx", "config.json", "tokenizer.json"}
     card = (EMBEDDED / "MODEL_CARD.md").read_text()
     for part in ("## Use", "## Data", "## Figures", "## Limits", "ODbL"):
         assert part in card
 
 
-def _flagged(engine: MistralEngine, data: bytes) -> list[bool]:
+def _flagged(engine: OnnxEngine, data: bytes) -> list[bool]:
     panel = normalize(read(data), CATALOG)
     return [score.abnormal >= engine.thresholds.default for score in score_prompts(engine, prompts_for(engine, panel))]
 
@@ -51,13 +51,13 @@ def _flagged(engine: MistralEngine, data: bytes) -> list[bool]:
     ("value", "flagged"), [(2.9, True), (3.4, True), (3.5, False), (4.2, False), (5.1, False), (5.2, True), (7.0, True)]
 )
 def test_with_the_laboratorys_interval_it_says_on_which_side_a_value_lies(
-    engine: MistralEngine, value: float, flagged: bool
+    engine: OnnxEngine, value: float, flagged: bool
 ) -> None:
     data = bundle(observation("k", "2823-3", value, "mmol/L", 3.5, 5.1))
     assert _flagged(engine, data) == [flagged]
 
 
-def test_on_the_examples_it_agrees_with_the_laboratorys_intervals(engine: MistralEngine) -> None:
+def test_on_the_examples_it_agrees_with_the_laboratorys_intervals(engine: OnnxEngine) -> None:
     agreed = judged = 0
     for file in EXAMPLES:
         panel = normalize(read(file.read_bytes()), CATALOG)
@@ -72,7 +72,7 @@ def test_on_the_examples_it_agrees_with_the_laboratorys_intervals(engine: Mistra
     assert agreed / judged > 0.995
 
 
-def test_the_order_of_a_panel_hardly_moves_a_judgement(engine: MistralEngine) -> None:
+def test_the_order_of_a_panel_hardly_moves_a_judgement(engine: OnnxEngine) -> None:
     panel = normalize(read(EXAMPLES[1].read_bytes()), CATALOG)
     there = {placed.result.path: placed for placed in panel.results}
     back = replace(panel, results=tuple(reversed(panel.results)))
@@ -82,7 +82,7 @@ def test_the_order_of_a_panel_hardly_moves_a_judgement(engine: MistralEngine) ->
     assert [p >= engine.thresholds.default for p in first] == [p >= engine.thresholds.default for p in reversed(second)]
 
 
-def test_what_is_far_outside_the_usual_interval_is_flagged_without_the_laboratorys(engine: MistralEngine) -> None:
+def test_what_is_far_outside_the_usual_interval_is_flagged_without_the_laboratorys(engine: OnnxEngine) -> None:
     pipeline = Pipeline(Settings(), CATALOG, engine)
     values = {"2823-3": 8.0, "718-7": 5.0, "2160-0": 9.0, "777-3": 12.0, "2951-2": 112}
     units = {"2823-3": "mmol/L", "718-7": "g/dL", "2160-0": "mg/dL", "777-3": "10*3/uL", "2951-2": "mmol/L"}
@@ -102,4 +102,4 @@ def test_files_that_were_changed_are_not_loaded(tmp_path: Path) -> None:
         data = file.read_bytes()
         (copy / file.name).write_bytes(data[:-1] + b"!" if file.name == "model.safetensors" else data)
     with pytest.raises(ConfigError, match="differs from the SHA-256"):
-        load_engine(Settings(engine="mistral", model_path=copy))
+        load_engine(Settings(model_path=copy))
