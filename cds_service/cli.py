@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cds_service.cli_catalog import app as catalog_app
 from cds_service.cli_clients import app as clients_app
 
 EX_SOFTWARE = 70
@@ -29,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.add_typer(clients_app)
+app.add_typer(catalog_app)
 
 
 class Form(StrEnum):
@@ -72,6 +74,9 @@ ModelPath = Annotated[
     typer.Option("--model-path", metavar="FOLDER", help="A MistralForCausalLM with tokenizer and manifest."),
 ]
 AdapterPath = Annotated[Path | None, typer.Option("--adapter-path", metavar="FOLDER", help="A LoRA adapter for it.")]
+SiteFile = Annotated[
+    Path | None, typer.Option("--site", metavar="FILE", help="The site's own intervals, limits and names (TOML).")
+]
 CardLanguage = Annotated[Language | None, typer.Option("--language", help="Language of the cards.")]
 
 
@@ -109,6 +114,7 @@ def serve(
     reflection: Annotated[
         bool | None, typer.Option("--reflection/--no-reflection", help="gRPC reflection, for grpcurl.")
     ] = None,
+    site: SiteFile = None,
     engine: Engine = None,
     model_path: ModelPath = None,
     adapter_path: AdapterPath = None,
@@ -150,6 +156,7 @@ def serve(
         "http_port": http_port,
         "doors": doors,
         "reflection": reflection,
+        "site": site,
         "engine": engine,
         "model_path": model_path,
         "adapter_path": adapter_path,
@@ -186,6 +193,7 @@ def serve(
         "labcue check exports/ --language fr --jobs 4",
         "cat panel.json | labcue check - --format json | jq '.[].response.cards[].summary'",
         "labcue check night.ndjson:17        (its line 17 alone)",
+        "labcue check --site site.toml night.ndjson",
     ),
 )
 def check(
@@ -205,6 +213,7 @@ def check(
         bool, typer.Option("--exit-zero", help="Exit 0 whatever was found or could not be read.")
     ] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes that judge; the order stays.")] = 1,
+    site: SiteFile = None,
     engine: Engine = None,
     model_path: ModelPath = None,
     adapter_path: AdapterPath = None,
@@ -224,7 +233,7 @@ def check(
     """
     from cds_service.commands.common import endings, settings_from
 
-    settings, _ = settings_from(config, sets, _models(engine, model_path, adapter_path))
+    settings, _ = settings_from(config, sets, _models(engine, model_path, adapter_path) | {"site": site})
     from cds_service.commands import check as command
 
     with endings():
@@ -244,6 +253,7 @@ def explain(
     bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="A JSON file, FILE.ndjson:LINE, or - for stdin.")],
     form: Annotated[ExplainForm, typer.Option("--format")] = ExplainForm.text,
     language: CardLanguage = None,
+    site: SiteFile = None,
     engine: Engine = None,
     model_path: ModelPath = None,
     adapter_path: AdapterPath = None,
@@ -258,7 +268,7 @@ def explain(
     """
     from cds_service.commands.common import complain, endings, settings_from
 
-    settings, _ = settings_from(config, sets, _models(engine, model_path, adapter_path))
+    settings, _ = settings_from(config, sets, _models(engine, model_path, adapter_path) | {"site": site})
     import itertools
 
     from cds_service import bundles

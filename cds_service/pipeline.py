@@ -131,6 +131,11 @@ class Pipeline:
         """Reads the adapters' folders again; requests go on meanwhile."""
         return self.adapters.reload()
 
+    @property
+    def knowledge(self) -> str:
+        """The version of the catalog and, where a site's file is in force, its name and version: an answer names both."""
+        return self.catalog.version if self.site is None else f"{self.catalog.version} + {self.site.label}"
+
     def evaluate(self, bundle: bytes, *, language: str | None = None, work: Work | None = None) -> Evaluation:
         """Judges one bundle.
 
@@ -183,7 +188,7 @@ class Pipeline:
             cards=composed,
             language=said,
             observations=intake.observations,
-            catalog_version=self.catalog.version,
+            catalog_version=self.knowledge,
             patient=intake.patient.reference,
             timings=clock.finish(),
             panel=panel,

@@ -42,7 +42,7 @@ class Learner:
             cell = _cell(placed, limits)
             when = placed.result.effective
             beside = days[when.date()] if when is not None else frozenset()
-            for test in tests_of(placed):
+            for test in _kept_names(placed):
                 key = (test, unit_of(placed.unit), sex)
                 tally = self.tallies.get(key)
                 if tally is None:
@@ -98,6 +98,12 @@ def learn(panels: Iterable[Panel], name: str) -> Site:
     for panel in panels:
         learner.add(panel)
     return learner.site(name)
+
+
+def _kept_names(placed: PanelResult) -> list[str]:
+    """The names under which an interval is kept: a name in words only where there is no code."""
+    named = tests_of(placed)
+    return [test for test in named if not test.startswith("name ")] or named
 
 
 def _cell(placed: PanelResult, limits: Limits) -> Cell:

@@ -16,7 +16,6 @@ from fhir_adapter.model import Panel
 from fhir_adapter.normalize import normalize
 from fhir_adapter.read import read
 from fhir_adapter.site import Site, learn, read_site, write_site
-from training.site import main
 
 CATALOG = catalog.load()
 
@@ -144,12 +143,3 @@ def test_the_flag_says_that_the_interval_is_the_sites(site: Site) -> None:
     assert flag.code == "H"
     assert {basis.interval_source for basis in flag.basis if basis.kind == "interval"} == {"site"}
     assert any("St Mary" in (basis.citation or "") for basis in flag.basis)
-
-
-def test_the_command_learns_from_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = tmp_path / "bundles.ndjson"
-    lines.write_bytes(b"\n".join([_bundle(4.0, (3.3, 4.7))] * 3 + [b"no bundle"]))
-    assert main([str(lines), "--out", str(tmp_path / "site.toml")]) == 0
-    assert "3 bundles (1 left out)" in capsys.readouterr().err
-    assert read_site(tmp_path / "site.toml").intervals
-    assert main([str(tmp_path / "none.ndjson"), "--out", str(tmp_path / "other.toml")]) == 2
