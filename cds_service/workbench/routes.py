@@ -18,7 +18,7 @@ from cds_service.hooks import answer, body
 from cds_service.hooks.ending import call_of
 from cds_service.hooks.services import ID
 from cds_service.pipeline import Trace
-from cds_service.trust.audience import is_loopback
+from cds_service.trust.exposure import is_open_to_others
 from cds_service.workbench import assets
 from fhir_adapter.errors import NotFound, Violation
 
@@ -28,8 +28,9 @@ PRIVATE = {**assets.STRICT, "cache-control": "no-store"}
 
 
 def is_on(settings: Settings) -> bool:
-    """Whether the workbench is served: as set, else only where the doors listen on this machine alone."""
-    return settings.workbench == "on" or (settings.workbench == "auto" and is_loopback(settings.host))
+    """Whether the workbench is served: as set, else only where nobody but this machine calls, and needs no token."""
+    for_this_machine = not is_open_to_others(settings) and settings.clients is None
+    return settings.workbench == "on" or (settings.workbench == "auto" and for_this_machine)
 
 
 def routes(backend: Backend) -> list[BaseRoute]:

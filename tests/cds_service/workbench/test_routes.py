@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import httpx2
 import pytest
@@ -162,6 +163,14 @@ def test_a_fault_is_an_outcome(
 def test_it_is_on_by_default_on_this_machine_alone(host: str, setting: str, on: bool) -> None:
     # Beyond this machine a service asks for more than a host; only what the workbench looks at matters here.
     assert is_on(Settings.model_construct(host=host, workbench=setting)) is on  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "given", [{"behind_proxy": True}, {"trusted_proxies": "127.0.0.1"}, {"clients": "clients.toml"}]
+)
+def test_it_is_off_by_default_where_others_call_or_a_token_is_asked_for(given: dict[str, Any]) -> None:
+    assert not is_on(Settings(**given))
+    assert is_on(Settings(workbench="on", **given))
 
 
 def test_where_it_is_off_there_is_nothing() -> None:
