@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from evaluation.bench import service, steps
+from evaluation.bench import service, steps, trust
 
 PACKAGES = ("labcue", "grpcio", "protobuf", "msgspec", "fhir.resources")
 
@@ -32,6 +32,8 @@ def measure(quick: bool) -> dict[str, Any]:
         "steps": steps.measure(sizes, 2 if quick else 15),
         "fhir.resources µs/Observation": round(steps.fhir_resources(2 if quick else 15), 1),
     }
+    note("who calls…")
+    found["trust"] = trust.measure(20 if quick else 500)
     note("the service over loopback…")
     with service.served() as server:
         found["startup_s"] = round(server.startup_s, 2)
@@ -69,6 +71,8 @@ def report(found: dict[str, Any]) -> str:
         table(found["latency"]),
         "## Throughput at 20 results",
         table(found["throughput"]),
+        "## Who calls, in process",
+        table(found["trust"]),
         "## Process",
         f"Start to SERVING {found['startup_s']} s; `labcue --help` {found['help_s']} s; resident memory "
         f"{found['resident_mib_before']} MiB before, {found['resident_mib_after']} MiB after.",

@@ -9,6 +9,7 @@ import pytest
 
 from cds_service.config import Settings
 from cds_service.pipeline import Pipeline
+from evaluation.bench import trust
 from evaluation.bench.__main__ import main
 from evaluation.panels import bundle
 from fhir_adapter import catalog
@@ -20,6 +21,13 @@ def test_made_bundles_are_the_same_each_time_and_fully_judged() -> None:
     assert len(evaluation.verdict.flags) == evaluation.observations == 50
     assert any(flag.abnormal for flag in evaluation.verdict.flags)
     assert any(not flag.abnormal for flag in evaluation.verdict.flags)
+
+
+def test_what_it_costs_to_know_who_calls() -> None:
+    assert [row["what"] for row in trust.measure(2)] == [
+        "headers of an answer",
+        *(f"a token, {name}" for name in ("ES384", "ES256", "RS384", "Ed25519")),
+    ]
 
 
 @pytest.mark.slow
