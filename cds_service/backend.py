@@ -58,12 +58,12 @@ async def opened(
     Raises:
         ConfigError, CatalogError, EngineError: what is set can't be loaded.
     """
-    gate = open_gate(settings)
     async with AsyncExitStack() as ending:
         telemetry = telemetry or setup(settings)
         ending.push_async_callback(asyncio.to_thread, telemetry.shutdown)
         records = await asyncio.to_thread(Records, settings)
         ending.push_async_callback(asyncio.to_thread, records.close)
+        gate = open_gate(settings, records if settings.records is not None else None)
         judge = pipeline if pipeline is not None else await asyncio.to_thread(build_pipeline, settings)
         if pipeline is None and isinstance(judge, Pipeline):
             ending.push_async_callback(asyncio.to_thread, judge.close)
