@@ -12,6 +12,7 @@ import typer
 
 from cds_service.cli_catalog import app as catalog_app
 from cds_service.cli_clients import app as clients_app
+from cds_service.cli_records import feedback_app, records_app
 
 EX_SOFTWARE = 70
 INCOMPLETE = 3
@@ -31,6 +32,8 @@ app = typer.Typer(
 )
 app.add_typer(clients_app)
 app.add_typer(catalog_app)
+app.add_typer(feedback_app)
+app.add_typer(records_app)
 
 
 class Form(StrEnum):

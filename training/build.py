@@ -29,7 +29,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from fhir_adapter import catalog as catalogs
 from fhir_adapter.prompt import PROMPT_VERSION
-from training import from_bundles, from_mimic, from_mimic_iii, from_nhanes, simulate
+from training import from_bundles, from_feedback, from_mimic, from_mimic_iii, from_nhanes, simulate
 from training.examples import DataError, Example, encode
 from training.mimic_tables import SourceError
 from training.split import SPLITS, Split, check_apart, split_of
@@ -226,6 +226,8 @@ def rows_of(given: argparse.Namespace) -> Iterator[Row]:
         yield from from_nhanes.examples(given.nhanes, catalog, seed=given.seed)
     for path in given.bundles or ():
         yield from from_bundles.examples(path, catalog, seed=given.seed)
+    for path in given.feedback or ():
+        yield from from_feedback.examples(path)
     for example in simulate.examples(catalog, count=given.simulate, seed=given.seed):
         yield split_of(example.group), example
 
@@ -250,6 +252,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--nhanes", type=Path, metavar="FILE", help="NHANES laboratory table, .csv.gz")
     parser.add_argument(
         "--bundles", type=Path, nargs="*", metavar="PATH", help="FHIR bundles with interpretation or intervals"
+    )
+    parser.add_argument(
+        "--feedback", type=Path, nargs="*", metavar="FILE", help="what labcue feedback export wrote, .ndjson[.gz]"
     )
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args(arguments)

@@ -74,6 +74,26 @@ def open_database(settings: Settings, *, upgrade: bool | None = None) -> Databas
     return database
 
 
+def open_existing(settings: Settings) -> Database:
+    """As :func:`open_database`, for those who only look: nothing is made where there is nothing.
+
+    Raises:
+        ConfigError: also where records are kept in memory, or the file isn't there.
+    """
+    if settings.records is None:
+        why = "unset: records are kept in memory by the service itself; name its file or database with --records"
+        raise ConfigError(violations=(Violation("records", why),))
+    if not settings.records_on_postgresql and not Path(settings.records).is_file():
+        raise ConfigError(violations=(Violation("records", f"there is no file {settings.records}"),))
+    return open_database(settings)
+
+
+def current_version(database: Database) -> str | None:
+    """At which version the tables are."""
+    with database.reading() as connection:
+        return _current(connection)
+
+
 def _why(error: Exception) -> str:
     """What a driver says of a database that can't be opened, without the statement and its parameters."""
     if isinstance(error, DBAPIError) and error.orig is not None:
