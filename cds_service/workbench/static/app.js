@@ -5,6 +5,7 @@ import { bar, hatching } from "./bar.js";
 import { cards } from "./cards.js";
 import { clean, h, icon, put } from "./dom.js";
 import { FIRST, titleOf } from "./examples.js";
+import { findings } from "./findings.js";
 import * as input from "./input.js";
 import { joined } from "./model.js";
 import { json, missing, prompt, time } from "./panels.js";
@@ -110,6 +111,7 @@ function show(view, quiet) {
       ["cards", view.cards.length, () => cards(view, { go, address: known.about?.feedback ?? "cds-services/labcue-results/feedback" })],
       ["results", view.results.length, () => results(view)],
       ["trends", view.explanation.trends.length, () => trends(view)],
+      ["findings", view.explanation.patterns.length + view.explanation.derived.length, () => findings(view)],
       ["missing", view.missing.length, () => missing(view)],
       ["prompt", null, () => prompt(view)],
       ["time", null, () => time(view)],

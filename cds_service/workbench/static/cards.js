@@ -53,7 +53,7 @@ function linked(link) {
 function offered(card, foot, address) {
   const send = (entry) => sent(card, foot, address, entry);
   const suggestions = (card.suggestions ?? []).map((suggestion) => suggested(suggestion, send));
-  const aside = h("button", { type: "button", class: "quiet", onclick: () => {
+  const aside = h("button", { type: "button", class: "quiet small", onclick: () => {
     put(foot, suggestions, form);
     form.querySelector("input").focus();
   } }, say("override"));

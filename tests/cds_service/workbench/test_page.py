@@ -197,7 +197,6 @@ def test_the_exact_prompt_the_time_and_the_json(page: Page) -> None:
     ]
 
 
-@pytest.mark.skip(reason="the feedback endpoint is not there yet")
 def test_override_a_card_with_a_reason(page: Page, service: Running) -> None:
     page.judge(PANEL)
     before = service.backend.records.count()
@@ -216,7 +215,6 @@ def test_override_a_card_with_a_reason(page: Page, service: Running) -> None:
     assert page.focus() == "Answer again"
 
 
-@pytest.mark.skip(reason="the feedback endpoint is not there yet")
 def test_accept_a_suggestion(page: Page, service: Running) -> None:
     page.example("14-haemolysed-potassium")
     before = service.backend.records.count()
@@ -277,14 +275,13 @@ def test_no_label_is_missing(page: Page) -> None:
     assert set(used) <= set(known)
     for name in ("02-hyperkalaemia-aki", "23-not-to-be-judged"):
         page.example(name)
-        for tab in ("cards", "results", "trends", "missing", "prompt", "time", "json"):
+        for tab in ("cards", "results", "trends", "findings", "missing", "prompt", "time", "json"):
             page.tab(tab)
             page.run("document.querySelectorAll('.disclose').forEach((one) => one.click())")
             shown = set(page.texts(".output *:not(pre):not(code):not(:has(*))"))
             assert {text for text in shown if "-" in text and text in known} == set()
 
 
-@pytest.mark.skip(reason="the feedback endpoint is not there yet")
 def test_keyboard_alone(page: Page) -> None:
     """From the top of the page to stored feedback without a mouse."""
     page.run("document.activeElement.blur()")
@@ -332,7 +329,7 @@ def test_the_focus_can_be_seen(page: Page) -> None:
 def test_on_a_phone_nothing_runs_out_of_the_page(page: Page) -> None:
     page.size(*PHONE)
     page.example("02-hyperkalaemia-aki")
-    for tab in ("cards", "results", "trends", "missing", "prompt", "time", "json"):
+    for tab in ("cards", "results", "trends", "findings", "missing", "prompt", "time", "json"):
         page.tab(tab)
         assert page.run("return document.documentElement.scrollWidth") <= PHONE[0], tab
     page.tab("results")
