@@ -26,6 +26,7 @@ BasisKind = Literal[
     "trend",
     "taint",
     "preliminary",
+    "pattern",
     "model",
 ]
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from cds_service.clinical import patterns, qualitative, series, taint, titre
+from cds_service.clinical import bilirubin, patterns, qualitative, series, taint, titre
 from cds_service.clinical.derived.compute import with_derived
 from cds_service.clinical.interpretation import meaning
 from cds_service.clinical.interval import beyond, side
 from cds_service.clinical.seen import see
 from cds_service.clinical.show import interval_text
-from cds_service.domain import Basis, Code, Finding, Findings, Said
-from fhir_adapter.model import Answer, NotAssessed, Panel, PanelResult, Quantity, Span, Titre
+from cds_service.domain import Basis, Code, Finding, Findings, Pattern, Said
+from fhir_adapter.model import Answer, NotAssessed, Panel, PanelResult, Patient, Quantity, Span, Titre
 
 _SAID_SIDE = {"N": "inside", "L": "below", "H": "above"}
 _CRITICAL = ("LL", "HH", "AA")
@@ -18,12 +18,24 @@ _CRITICAL = ("LL", "HH", "AA")
 def assess(panel: Panel) -> Findings:
     """Judges every result of a panel, in order; linear, and pure."""
     times = taint.haemolysis_times(panel)
-    findings = tuple(_judge(index, placed, times) for index, placed in enumerate(panel.results))
+    findings = tuple(_judge(index, placed, times, panel.patient) for index, placed in enumerate(panel.results))
     seen = with_derived(see(panel, findings))
-    return Findings(findings, patterns.find(seen), tuple(seen.derived.values()))
+    found = patterns.find(seen)
+    return Findings(_judged_by(found, findings), found, tuple(seen.derived.values()))
 
 
-def _judge(index: int, placed: PanelResult, times: frozenset[object]) -> Finding:
+def _judged_by(found: tuple[Pattern, ...], findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """A result without any interval that leads a pattern has met a cited limit: that judges it."""
+    judged = {one.indices[0]: one for one in found if findings[one.indices[0]].code is None}
+    if not judged:
+        return findings
+    made = list(findings)
+    for index, pattern in judged.items():
+        made[index] = Finding(index, "A", (Basis("pattern", Said("pattern-judges"), citation=pattern.citation),))
+    return tuple(made)
+
+
+def _judge(index: int, placed: PanelResult, times: frozenset[object], patient: Patient) -> Finding:
     value = placed.result.value
     if isinstance(value, Quantity | Span):
         code, basis, floor, reason = _number(placed, value)
@@ -31,6 +43,9 @@ def _judge(index: int, placed: PanelResult, times: frozenset[object]) -> Finding
         code, basis, floor, reason = _answer(placed, value)
     else:
         code, basis, floor, reason = _titre(placed, value)
+    if reason == "no-interval" and (newborn := bilirubin.judge(placed, patient)) is not None:
+        code, reason, floor = newborn[0], "", newborn[0] == "HH"
+        basis.append(newborn[1])
     code, floor = _laboratory_says(placed, code, basis, floor)
     if code is None or (reason == "implausible" and code == "N"):
         return Finding(index, None, not_assessed=_not_assessed(placed, reason))

@@ -97,9 +97,17 @@ class Seen:
         return None if derived is None else derived.code
 
     def indices(self, *analytes: str) -> tuple[int, ...]:
-        """The judged results of these analytes, in that order."""
-        found = (self.newest.get(analyte) for analyte in analytes)
-        return tuple(dict.fromkeys(one for one in found if one is not None and self.findings[one].code is not None))
+        """The judged results of these analytes, in that order; the leading one too where only an interval is missing."""
+        found = dict.fromkeys(one for name in analytes if (one := self.newest.get(name)) is not None)
+        lead = next(iter(found), None)
+        return tuple(one for one in found if self._judged(one) or (one == lead and self._lacks_interval(one)))
+
+    def _judged(self, index: int) -> bool:
+        return self.findings[index].code is not None
+
+    def _lacks_interval(self, index: int) -> bool:
+        missing = self.findings[index].not_assessed
+        return missing is not None and missing.code == "no-interval"
 
     def age(self) -> float | None:
         """The patient's age in years at the time of any result; the panel's results lie close enough for that."""
@@ -107,6 +115,12 @@ class Seen:
             if placed.age_years is not None:
                 return placed.age_years
         return None
+
+
+def since(placed: PanelResult, at: datetime) -> timedelta:
+    """How long before the result that was; nothing where the result has no time."""
+    when = placed.result.effective
+    return timedelta(0) if when is None else when - at
 
 
 def _reach(number: float, comparator: str | None) -> tuple[float, float, bool]:

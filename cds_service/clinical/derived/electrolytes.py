@@ -96,6 +96,8 @@ FORMULAS = (
         "Na + K − Cl − HCO₃",
         "Taken within an hour of each other.",
         KRAUT,
+        reported="anion-gap-potassium",
+        tolerance=(6.0, 0.0),
     ),
     Formula(
         "anion-gap-corrected",

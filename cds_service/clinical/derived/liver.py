@@ -11,6 +11,9 @@ AASLD_NAFLD = "Rinella ME, et al. AASLD Practice Guidance on the clinical assess
 WAI = "Wai CT, et al. A simple noninvasive index can predict both significant fibrosis and cirrhosis in patients with chronic hepatitis C. Hepatology 2003;38:518-26"
 KIM = "Kim WR, et al. MELD 3.0: the Model for End-Stage Liver Disease updated for the modern era. Gastroenterology 2021;161:1887-95"
 DE_RITIS = "De Ritis F, Coltorti M, Giusti G. An enzymic test for the diagnosis of viral hepatitis: the transaminase serum activities. Clin Chim Acta 1957;2:70-4"
+GILBERT = (
+    "Wagner KH, et al. Diagnostic criteria and contributors to Gilbert's syndrome. Crit Rev Clin Lab Sci 2018;55:129-39"
+)
 ACG_LIVER = "Kwo PY, Cohen SM, Lim JK. ACG Clinical Guideline: evaluation of abnormal liver chemistries. Am J Gastroenterol 2017;112:18-35"
 
 
@@ -110,6 +113,16 @@ FORMULAS = (
         "AST / ALT",
         "Adults.",
         DE_RITIS,
+    ),
+    Formula(
+        "direct-bilirubin-share",
+        "%",
+        ("bilirubin-direct", "bilirubin-total"),
+        lambda x, _: 100 * x["bilirubin-direct"] / x["bilirubin-total"] if x["bilirubin-total"] > 0 else None,
+        "100 × direct / total bilirubin",
+        "One sample.",
+        GILBERT,
+        digits=0,
     ),
     Formula(
         "meld-3",

@@ -16,6 +16,7 @@ from fhir_adapter.model import Panel
 from fhir_adapter.normalize import normalize
 from fhir_adapter.read import read
 from tests.bundles import Json, bundle, observation
+from tests.cds_service.clinical.panels import found
 
 
 def _found(*observations: Json) -> tuple[Panel, Findings]:
@@ -495,11 +496,23 @@ def test_an_answer_without_a_conclusion_is_not_passed_over(text: str) -> None:
     assert found.not_assessed.code not in BENIGN_NOT_ASSESSED
 
 
-def test_a_newborns_bilirubin_is_not_called_normal_without_the_laboratorys_interval() -> None:
-    panel = normalize(
-        read(bundle(observation("b", "1975-2", 15.5, "mg/dL", effectiveDateTime="1970-05-02T08:00:00Z"))),
-        catalog.load(),
-    )
-    found = assess(panel).results[0]
-    assert found.not_assessed is not None
-    assert found.not_assessed.code == "no-interval"
+@pytest.mark.parametrize(
+    ("micromol", "hours", "code"),
+    [
+        (199, 24, "N"),
+        (201, 24, "H"),
+        (299, 24, "H"),
+        (301, 24, "HH"),
+        (349, 120, "N"),
+        (451, 120, "HH"),
+        (349, 340, None),
+    ],
+)
+def test_a_newborns_bilirubin_is_judged_by_the_hour(micromol: float, hours: float, code: str | None) -> None:
+    assert found(f"bilirubin-total={micromol}[umol/L]", born_hours=hours).results[0].code == code
+
+
+@pytest.mark.parametrize(("micromol", "code"), [(133, "N"), (134, None), (216, None), (217, "H")])
+def test_by_the_date_alone_only_what_holds_at_every_hour_is_said(micromol: float, code: str | None) -> None:
+    """Born on the day before, seen at 8: between 8 and 32 hours old."""
+    assert found(f"bilirubin-total={micromol}[umol/L]", age=1 / 365.2425).results[0].code == code

@@ -1,0 +1,310 @@
+"""Panels on both sides of each limit: (pattern, a panel that shows it, one that does not, who), in the shorthand of
+``tests.cds_service.clinical.panels``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Case = tuple[str, str, str, dict[str, Any]]
+
+NOBODY: dict[str, Any] = {}
+MAN = {"sex": "male"}
+CHILD = {"age": 6}
+PREGNANT = {"age": 30, "pregnant": True}
+
+KIDNEY: list[Case] = [
+    ("aki", "creatinine@-24=1.0 creatinine=1.3", "creatinine@-24=1.0 creatinine=1.29", NOBODY),
+    ("aki", "creatinine@-48=1.0 creatinine=1.3", "creatinine@-49=1.0 creatinine=1.3", NOBODY),
+    ("aki", "creatinine@-168=1.0 creatinine=1.5", "creatinine@-168=1.0 creatinine=1.49", NOBODY),
+    ("aki", "creatinine@-168=1.0 creatinine=1.6", "creatinine@-169=1.0 creatinine=1.6", NOBODY),
+    ("ckd", "creatinine@-2160=1.4 creatinine=1.4", "creatinine@-2136=1.4 creatinine=1.4", {"age": 70}),
+    ("ckd", "creatinine@-3000=1.4 creatinine=1.4", "creatinine@-3000=1.4 creatinine@-1500=0.8 creatinine=1.4", {"age": 70}),
+    ("ckd", "egfr@-2400=55 egfr=50 creatinine=1.2", "egfr@-2400=61 egfr=50 creatinine=1.2", {"age": 70}),
+    ("ckd", "albumin-creatinine-ratio@-2400=40 albumin-creatinine-ratio=30 creatinine=0.7",
+     "albumin-creatinine-ratio@-2400=40 albumin-creatinine-ratio=29 creatinine=0.7", NOBODY),
+    ("ckd", "creatinine@-3000=1.4 creatinine=1.4", "creatinine@-3000=1.4 creatinine@-24=1.4 creatinine=2.2", {"age": 70}),
+    ("hyperkalaemia-kidney", "potassium=6.0 creatinine=2.0", "potassium=5.9 creatinine=2.0", NOBODY),
+    ("hyperkalaemia-kidney", "potassium=6.0 creatinine=2.0", "potassium=6.0 creatinine=0.9", NOBODY),
+    ("hyperkalaemia-kidney", "potassium=6.5 creatinine=2.0", "potassium=6.5#haemolysed creatinine=2.0", NOBODY),
+    ("nephrotic", "protein-creatinine-ratio=3500 albumin=2.9", "protein-creatinine-ratio=3499 albumin=2.9", NOBODY),
+    ("nephrotic", "albumin-creatinine-ratio=2200 albumin=2.9", "albumin-creatinine-ratio=2199 albumin=2.9", NOBODY),
+    ("nephrotic", "protein-creatinine-ratio=3500 albumin=2.9", "protein-creatinine-ratio=3500 albumin=3.0", NOBODY),
+    ("nephrotic", "urine-protein=400 urine-creatinine=100 albumin=2.2", "urine-protein=300 urine-creatinine=100 albumin=2.2", NOBODY),
+    ("nephrotic-child", "protein-creatinine-ratio=2000 albumin=2.9", "protein-creatinine-ratio=1999 albumin=2.9", CHILD),
+    ("nephrotic-child", "protein-creatinine-ratio=2000 albumin=2.9", "protein-creatinine-ratio=2000 albumin=3.0", CHILD),
+    ("nephritic-urine", "creatinine=2.0 urine-blood=3+ urine-protein=2+", "creatinine=0.8 urine-blood=3+ urine-protein=2+", NOBODY),
+    ("nephritic-urine", "creatinine=2.0 urine-blood=3+ urine-protein=2+", "creatinine=2.0 urine-blood=negative urine-protein=2+", NOBODY),
+    ("nephritic-urine", "creatinine=2.0 urine-blood=3+ urine-protein=2+",
+     "creatinine=2.0 urine-blood=3+ urine-protein=2+ urine-nitrite=positive", NOBODY),
+    ("urinary-infection", "urine-leucocyte-esterase=3+ urine-nitrite=positive", "urine-leucocyte-esterase=3+ urine-nitrite=negative", NOBODY),
+    ("urinary-infection", "urine-leucocyte-esterase=3+ urine-nitrite=positive",
+     "urine-leucocyte-esterase=negative urine-nitrite=positive", NOBODY),
+]  # fmt: skip
+
+SAMPLE: list[Case] = [
+    ("haemolysed-potassium", "potassium=5.6#haemolysed", "potassium=5.6", NOBODY),
+    ("haemolysed-potassium", "potassium=5.6#haemolysed", "potassium=4.6#haemolysed", NOBODY),
+    ("pseudohyperkalaemia-cells", "potassium=5.8 platelets=500", "potassium=5.8 platelets=499", NOBODY),
+    ("pseudohyperkalaemia-cells", "potassium=5.8 leucocytes=70", "potassium=5.8 leucocytes=69", NOBODY),
+    ("pseudohyperkalaemia-cells", "potassium=5.8 platelets=900", "potassium=5.0 platelets=900", NOBODY),
+    ("edta-contamination", "potassium=7.5 calcium=5.0 alp=12{30..120}", "potassium=7.5 calcium=5.0 alp=80{30..120}", NOBODY),
+    ("edta-contamination", "potassium=7.5 calcium=5.0 magnesium=1.0", "potassium=7.5 calcium=5.0 magnesium=2.9", NOBODY),
+    ("edta-contamination", "potassium=7.5 calcium=5.0 magnesium=1.0", "potassium=7.5 calcium=5.0 magnesium@-2=1.0", NOBODY),
+    ("infusion-contamination", "potassium=2.6 calcium=6.0 albumin=2.2 glucose=400", "potassium=2.6 calcium=6.0 albumin=2.2 glucose=399", NOBODY),
+    ("infusion-contamination", "potassium=2.6 calcium=6.0 albumin=2.2 chloride=120", "potassium=2.6 calcium=9.2 albumin=4.2 chloride=120", NOBODY),
+    ("platelet-clumps", "platelets=60#platelet_clumps_seen", "platelets=60", NOBODY),
+    ("platelet-clumps", "platelets=60#agrégats_plaquettaires,_agrégat_de_plaquettes", "platelets=60#no_platelet_clumps", NOBODY),
+    ("platelet-clumps", "platelets=60#platelet_clumps_seen", "platelets=260#platelet_clumps_seen", NOBODY),
+]  # fmt: skip
+
+_SIAD = "osmolality=260 urine-osmolality=300 urine-sodium=60"
+ELECTROLYTES: list[Case] = [
+    ("siad", f"sodium=134 {_SIAD}", f"sodium=135 {_SIAD}", NOBODY),
+    ("siad", f"sodium=125 {_SIAD}", "sodium=125 osmolality=275 urine-osmolality=300 urine-sodium=60", NOBODY),
+    ("siad", f"sodium=125 {_SIAD}", "sodium=125 osmolality=260 urine-osmolality=100 urine-sodium=60", NOBODY),
+    ("siad", f"sodium=125 {_SIAD}", "sodium=125 osmolality=260 urine-osmolality=300 urine-sodium=30", NOBODY),
+    ("siad", f"sodium=125 {_SIAD}", f"sodium=125 {_SIAD} creatinine=2.0", NOBODY),
+    ("siad", f"sodium=125 {_SIAD} glucose=199", f"sodium=125 {_SIAD} glucose=200", NOBODY),
+    ("pseudohyponatraemia", "sodium=126 osmolality=290 triglycerides=1500", "sodium=126 osmolality=290 triglycerides=1499", NOBODY),
+    ("pseudohyponatraemia", "sodium=126 osmolality=290 total-protein=10", "sodium=126 osmolality=274 total-protein=10", NOBODY),
+    ("hyponatraemia-glucose", "sodium=130 glucose=400", "sodium=120 glucose=400", NOBODY),
+    ("hyponatraemia-glucose", "sodium=133 glucose=200", "sodium=133 glucose=199", NOBODY),
+    ("hypercalcaemia-pth", "calcium=11.2 pth=20", "calcium=11.2 pth=19.9", NOBODY),
+    ("hypercalcaemia-pth", "calcium=11.2 pth=80", "calcium=10.0 pth=80", NOBODY),
+    ("hypercalcaemia-pth", "calcium=11.2 pth=80 albumin=4.0", "calcium=10.6 pth=80 albumin=5.5", NOBODY),
+    ("hypercalcaemia-low-pth", "calcium=13 pth=19.9", "calcium=13 pth=20", NOBODY),
+    ("hypercalcaemia-low-pth", "calcium=13 pth=<6", "calcium=13 pth=<30", NOBODY),
+    ("hypocalcaemia-low-pth", "calcium=7.2 pth=8", "calcium=7.2 pth=30", NOBODY),
+    ("hypocalcaemia-low-pth", "calcium=7.2 pth=8", "calcium=7.6 pth=8 albumin=2.0", NOBODY),
+    ("hypocalcaemia-high-pth", "calcium=7.2 pth=120", "calcium=7.2 pth=50", NOBODY),
+    ("magnesium-with-potassium-or-calcium", "magnesium=1.1 potassium=2.9", "magnesium=1.1 potassium=3.6", NOBODY),
+    ("magnesium-with-potassium-or-calcium", "magnesium=1.1 potassium=2.9", "magnesium=1.9 potassium=2.9", NOBODY),
+    ("refeeding-like", "phosphate@-72=2.5 potassium@-72=4.0 phosphate=2.0 potassium=3.6",
+     "phosphate@-72=2.5 potassium@-72=4.0 phosphate=2.01 potassium=3.6", NOBODY),
+    ("refeeding-like", "phosphate@-72=2.5 potassium@-72=4.0 phosphate=2.0 potassium=3.6",
+     "phosphate@-72=2.5 potassium@-72=4.0 phosphate=2.0 potassium=3.7", NOBODY),
+    ("refeeding-like", "phosphate@-120=2.5 potassium@-120=4.0 phosphate=2.0 potassium=3.6",
+     "phosphate@-121=2.5 potassium@-121=4.0 phosphate=2.0 potassium=3.6", NOBODY),
+]  # fmt: skip
+
+ACID_BASE: list[Case] = [
+    ("high-gap-acidosis", "sodium=140 chloride=104 bicarbonate=19", "sodium=140 chloride=105 bicarbonate=19", NOBODY),
+    ("high-gap-acidosis", "sodium=140 chloride=100 bicarbonate=19.9", "sodium=140 chloride=100 bicarbonate=20", NOBODY),
+    ("high-gap-acidosis", "ph=7.34 sodium=140 chloride=100 bicarbonate=18", "ph=7.35 sodium=140 chloride=100 bicarbonate=18", NOBODY),
+    ("high-gap-acidosis", "sodium=140 chloride=110 bicarbonate=18 albumin=2.0", "sodium=140 chloride=110 bicarbonate=18 albumin=4.4", NOBODY),
+    ("normal-gap-acidosis", "ph=7.28 sodium=140 chloride=112 bicarbonate=14", "ph=7.28 sodium=140 chloride=102 bicarbonate=14", NOBODY),
+    ("normal-gap-acidosis", "ph=7.28 sodium=140 chloride=112 bicarbonate=14", "ph=7.36 sodium=140 chloride=112 bicarbonate=14", NOBODY),
+    ("metabolic-alkalosis", "ph=7.46 bicarbonate=30 pco2=44", "ph=7.46 bicarbonate=29 pco2=44", NOBODY),
+    ("metabolic-alkalosis", "ph=7.46 bicarbonate=30 pco2=44", "ph=7.45 bicarbonate=30 pco2=44", NOBODY),
+    ("respiratory-acidosis", "ph=7.30 pco2=60 bicarbonate=26", "ph=7.35 pco2=60 bicarbonate=32", NOBODY),
+    ("respiratory-acidosis", "ph=7.30 pco2=60 bicarbonate=23", "ph=7.30 pco2=60 bicarbonate=22.9", NOBODY),
+    ("respiratory-acidosis", "ph=7.30 pco2=60 bicarbonate=35", "ph=7.30 pco2=60 bicarbonate=35.1", NOBODY),
+    ("respiratory-alkalosis", "ph=7.52 pco2=25 bicarbonate=21", "ph=7.45 pco2=25 bicarbonate=21", NOBODY),
+    ("mixed-acid-base", "ph=7.10 bicarbonate=10 pco2=28.1", "ph=7.15 bicarbonate=10 pco2=28", NOBODY),
+    ("mixed-acid-base", "ph=7.20 bicarbonate=10 pco2=17.9", "ph=7.20 bicarbonate=10 pco2=18", NOBODY),
+    ("mixed-acid-base", "ph=7.15 bicarbonate=19 pco2=50", "ph=7.25 bicarbonate=19 pco2=36.5", NOBODY),
+    ("mixed-acid-base", "ph=7.25 bicarbonate=16 pco2=32 sodium=150 chloride=105", "ph=7.25 bicarbonate=16 pco2=32 sodium=140 chloride=105", NOBODY),
+    ("lactic-acidosis", "lactate=4.1 ph=7.34", "lactate=4.0 ph=7.34", NOBODY),
+    ("lactic-acidosis", "lactate=4.1 ph=7.34", "lactate=4.1 ph=7.35", NOBODY),
+    ("lactic-acidosis", "lactate=6 bicarbonate=19", "lactate=6 bicarbonate=20", NOBODY),
+    ("toxic-gaps", "osmolality=315 sodium=140 glucose=90.078 urea-nitrogen=14.0067 bicarbonate=12",
+     "osmolality=309 sodium=140 glucose=90.078 urea-nitrogen=14.0067 bicarbonate=12", NOBODY),
+    ("toxic-gaps", "osmolality=315 sodium=140 glucose=90.078 urea-nitrogen=14.0067 bicarbonate=12",
+     "osmolality=315 sodium=140 glucose=90.078 urea-nitrogen=14.0067 bicarbonate=12 ethanol=92.136", NOBODY),
+]  # fmt: skip
+
+_DKA = "sodium=140 chloride=100"
+METABOLIC: list[Case] = [
+    ("ketoacidosis", f"glucose=200 bicarbonate=17.9 {_DKA}", f"glucose=199 bicarbonate=17.9 {_DKA}", NOBODY),
+    ("ketoacidosis", f"glucose=200 bicarbonate=17.9 {_DKA}", f"glucose=200 bicarbonate=18 {_DKA}", NOBODY),
+    ("ketoacidosis", "glucose=400 ph=7.29 beta-hydroxybutyrate=3.0", "glucose=400 ph=7.3 beta-hydroxybutyrate=3.0", NOBODY),
+    ("ketoacidosis", "glucose=400 bicarbonate=12 beta-hydroxybutyrate=3.0", "glucose=400 bicarbonate=12 beta-hydroxybutyrate=2.9", NOBODY),
+    ("ketoacidosis", f"glucose=400 bicarbonate=12 {_DKA}", f"glucose=400 bicarbonate=12 {_DKA} beta-hydroxybutyrate=0.3", NOBODY),
+    ("ketoacidosis", "glucose=400 bicarbonate=12 urine-ketones=2+", "glucose=400 bicarbonate=12 urine-ketones=1+", NOBODY),
+    ("euglycaemic-ketoacidosis", "glucose=199 bicarbonate=12 beta-hydroxybutyrate=3.0", "glucose=199 bicarbonate=12 beta-hydroxybutyrate=2.9", NOBODY),
+    ("euglycaemic-ketoacidosis", "glucose=199 bicarbonate=17 beta-hydroxybutyrate=3.0", "glucose=199 bicarbonate=18 beta-hydroxybutyrate=3.0", NOBODY),
+    ("hyperosmolar", "glucose=600 sodium=140 bicarbonate=22", "glucose=599 sodium=140 bicarbonate=22", NOBODY),
+    ("hyperosmolar", "glucose=800 sodium=130 bicarbonate=15", "glucose=800 sodium=127 bicarbonate=15", NOBODY),
+    ("hyperosmolar", "glucose=800 sodium=140 bicarbonate=15", "glucose=800 sodium=140 bicarbonate=14", NOBODY),
+    ("diabetes-range", "hba1c=6.5", "hba1c=6.4", NOBODY),
+    ("diabetes-range", "glucose=126#fasting", "glucose=125#fasting", NOBODY),
+    ("diabetes-range", "glucose=200", "glucose=199", NOBODY),
+    ("diabetes-range", "hba1c=6.8", "hba1c=6.8", NOBODY | {"no": PREGNANT}),
+    ("prediabetes-range", "hba1c=5.7", "hba1c=5.6", NOBODY),
+    ("prediabetes-range", "hba1c=6.4", "hba1c=6.5", NOBODY),
+    ("prediabetes-range", "glucose=100#fasting", "glucose=99#fasting", NOBODY),
+    ("prediabetes-range", "glucose=110#fasting", "glucose=110", NOBODY),
+    ("gestational-glucose", "glucose=92#fasting", "glucose=91#fasting", PREGNANT),
+    ("gestational-glucose", "glucose=92#fasting", "glucose=92", PREGNANT),
+    ("hypertriglyceridaemia", "triglycerides=1000", "triglycerides=999", NOBODY),
+    ("high-triglycerides", "triglycerides=500", "triglycerides=499", NOBODY),
+    ("severe-hypercholesterolaemia", "ldl-cholesterol=190", "ldl-cholesterol=189", NOBODY),
+    ("severe-hypercholesterolaemia", "cholesterol=290 hdl-cholesterol=50 triglycerides=100", "cholesterol=240 hdl-cholesterol=50 triglycerides=100", NOBODY),
+]  # fmt: skip
+
+ENDOCRINE: list[Case] = [
+    ("hypothyroid-primary", "tsh=25 free-t4=0.5", "tsh=25 free-t4=1.2", NOBODY),
+    ("hypothyroid-subclinical", "tsh=8 free-t4=1.2", "tsh=3 free-t4=1.2", NOBODY),
+    ("hyperthyroid", "tsh=0.01 free-t4=3.2", "tsh=1.0 free-t4=1.2", NOBODY),
+    ("hyperthyroid", "tsh=0.01 free-t4=1.2 free-t3=9", "tsh=0.01 free-t4=1.2 free-t3=3", NOBODY),
+    ("hyperthyroid-subclinical", "tsh=0.05 free-t4=1.2", "tsh=0.05 free-t4=1.2 free-t3=9", NOBODY),
+    ("hyperthyroid-subclinical", "tsh=0.05 free-t4=1.2", "tsh=0.05 free-t4=1.2", NOBODY | {"no": PREGNANT}),
+    ("hypothyroid-central", "tsh=1.2 free-t4=0.5", "tsh=12 free-t4=0.5", NOBODY),
+    ("thyroid-discordant", "tsh=0.5 free-t4=2.6", "tsh=0.1 free-t4=2.6", NOBODY),
+    ("adrenal", "sodium=126 potassium=5.1 glucose=69", "sodium=126 potassium=5.0 glucose=69", NOBODY),
+    ("adrenal", "sodium=126 potassium=5.1 glucose=69", "sodium=126 potassium=5.1 glucose=70", NOBODY),
+    ("adrenal", "sodium=126 potassium=5.6 cortisol=4.9", "sodium=126 potassium=5.6 cortisol=5", NOBODY),
+    ("adrenal", "sodium=126 potassium=5.6 glucose=50", "sodium=126 potassium=5.6 glucose=50 cortisol=18", NOBODY),
+]  # fmt: skip
+
+_ENZYMES = "{7..40}"
+LIVER: list[Case] = [
+    ("hys-law", "alt=120{7..40} alp=100{40..120} bilirubin-total=2.41{0.2..1.2}", "alt=120{7..40} alp=100{40..120} bilirubin-total=2.4{0.2..1.2}", NOBODY),
+    ("hys-law", "alt=120{7..40} alp=100{40..120} bilirubin-total=3{0.2..1.2}", "alt=119{7..40} alp=100{40..120} bilirubin-total=3{0.2..1.2}", NOBODY),
+    ("hys-law", "alt=120{7..40} alp=239{40..120} bilirubin-total=3{0.2..1.2}", "alt=120{7..40} alp=240{40..120} bilirubin-total=3{0.2..1.2}", NOBODY),
+    ("hys-law", "alt=50{7..40} ast=120{7..40} alp=100{40..120} bilirubin-total=3{0.2..1.2}",
+     "alt=50{7..40} ast=119{7..40} alp=100{40..120} bilirubin-total=3{0.2..1.2}", NOBODY),
+    ("hepatocellular", "alt=200{7..40} alp=120{40..120}", "alt=199{7..40} alp=120{40..120}", NOBODY),
+    ("hepatocellular", "alt=80{7..40} alp=40{40..120}", "alt=79{7..40} alp=40{40..120}", NOBODY),
+    ("cholestatic", "alt=60{7..40} alp=180{40..120}", "alt=60{7..40} alp=179{40..120}", NOBODY),
+    ("cholestatic", "alt=120{7..40} alp=180{40..120}", "alt=121{7..40} alp=180{40..120}", NOBODY),
+    ("mixed-liver", "alt=121{7..40} alp=180{40..120}", "alt=120{7..40} alp=180{40..120}", NOBODY),
+    ("mixed-liver", "alt=199{7..40} alp=120{40..120}", "alt=200{7..40} alp=120{40..120}", NOBODY),
+    ("acute-liver-failure", "inr=1.5 alt=400{7..40}", "inr=1.4 alt=400{7..40}", NOBODY),
+    ("acute-liver-failure", "inr=1.5 alt=400{7..40}", "inr=1.5 alt=399{7..40}", NOBODY),
+    ("gilbert-like", "bilirubin-total=2.6 bilirubin-direct=0.5 alt=20", "bilirubin-total=2.6 bilirubin-direct=0.53 alt=20", NOBODY),
+    ("gilbert-like", "bilirubin-total=5.0 bilirubin-direct=0.3 alt=20", "bilirubin-total=5.1 bilirubin-direct=0.3 alt=20", NOBODY),
+    ("gilbert-like", "bilirubin-total=2.6 bilirubin-direct=0.3 alt=20 haemoglobin=13.5", "bilirubin-total=2.6 bilirubin-direct=0.3 alt=20 haemoglobin=9", NOBODY),
+    ("pancreatitis", "lipase=180{10..60}", "lipase=179{10..60}", NOBODY),
+    ("pancreatitis", "amylase=300{20..100}", "amylase=299{20..100}", NOBODY),
+]  # fmt: skip
+
+HAEMATOLOGY: list[Case] = [
+    ("iron-deficiency-anaemia", "haemoglobin=10 ferritin=14.9", "haemoglobin=10 ferritin=15", NOBODY),
+    ("iron-deficiency-anaemia", "haemoglobin=10 ferritin=11.9", "haemoglobin=10 ferritin=12", {"age": 3}),
+    ("iron-deficiency-anaemia", "haemoglobin=10 ferritin=69 crp=40", "haemoglobin=10 ferritin=70 crp=40", NOBODY),
+    ("iron-deficiency-anaemia", "haemoglobin=10 ferritin=8", "haemoglobin=13.5 ferritin=8", NOBODY),
+    ("iron-deficiency", "haemoglobin=13.5 ferritin=14.9", "haemoglobin=13.5 ferritin=15", NOBODY),
+    ("microcytic-anaemia", "haemoglobin=10 mcv=70", "haemoglobin=10 mcv=85", NOBODY),
+    ("thalassaemia-trait", "mcv=64 erythrocytes=5.2 ferritin=80 haemoglobin=12.6", "mcv=68 erythrocytes=5.2 ferritin=80 haemoglobin=12.6", NOBODY),
+    ("thalassaemia-trait", "mcv=64 erythrocytes=5.2 haemoglobin-a2=3.5", "mcv=64 erythrocytes=5.2 haemoglobin-a2=3.4", NOBODY),
+    ("thalassaemia-trait", "mcv=64 erythrocytes=5.2 ferritin=80", "mcv=64 erythrocytes=5.2 ferritin=5", NOBODY),
+    ("anaemia-inflammation", "haemoglobin=9.5 iron=20 ferritin=101 crp=60", "haemoglobin=9.5 iron=20 ferritin=100 crp=60", NOBODY),
+    ("anaemia-inflammation", "haemoglobin=9.5 iron=20 ferritin=200 crp=60", "haemoglobin=9.5 iron=20 ferritin=200 crp=2", NOBODY),
+    ("b12-folate", "vitamin-b12=120 mcv=112", "vitamin-b12=300 mcv=112", NOBODY),
+    ("b12-folate", "vitamin-b12=120 mcv=112", "vitamin-b12=120 mcv=90", NOBODY),
+    ("haemolysis", "haemoglobin=8 haptoglobin=<10 ldh=600", "haemoglobin=8 haptoglobin=120 ldh=600", NOBODY),
+    ("haemolysis", "haemoglobin=8 haptoglobin=<10 ldh=600", "haemoglobin=13 haptoglobin=<10 ldh=600", NOBODY),
+    ("pancytopenia", "haemoglobin=8 leucocytes=2 platelets=90", "haemoglobin=8 leucocytes=2 platelets=200", NOBODY),
+    ("severe-neutropenia", "neutrophils=0.49", "neutrophils=0.5", NOBODY),
+    ("severe-neutropenia", "leucocytes=2.0 neutrophils-percent=20", "leucocytes=2.0 neutrophils-percent=30", NOBODY),
+    ("neutropenia-grade-3", "neutrophils=0.5", "neutrophils=1.0", NOBODY),
+    ("neutropenia-grade-3", "neutrophils=0.99", "neutrophils=0.49", NOBODY),
+    ("neutropenia-grade-2", "neutrophils=1.0", "neutrophils=1.5", NOBODY),
+    ("neutropenia-grade-2", "neutrophils=1.4", "neutrophils=0.99", NOBODY),
+    ("polycythaemia", "haematocrit=52.1 haemoglobin=17", "haematocrit=52 haemoglobin=17", MAN),
+    ("polycythaemia", "haematocrit=48.1 haemoglobin=16", "haematocrit=48 haemoglobin=16", NOBODY),
+    ("polycythaemia", "haemoglobin=18.6", "haemoglobin=18.5", MAN),
+]  # fmt: skip
+
+COAGULATION: list[Case] = [
+    ("dic", "platelets=49 d-dimer=5000{0..500} ", "platelets=50 d-dimer=5000{0..500}", NOBODY),
+    ("dic", "platelets=99 d-dimer=5000{0..500} prothrombin-time=17{10..14}", "platelets=100 d-dimer=5000{0..500} prothrombin-time=17{10..14}", NOBODY),
+    ("dic", "platelets=99 d-dimer=501{0..500} prothrombin-time=20.1{10..14}", "platelets=99 d-dimer=501{0..500} prothrombin-time=20{10..14}", NOBODY),
+    ("dic", "platelets=99 d-dimer=5000{0..500} fibrinogen=99", "platelets=99 d-dimer=5000{0..500} fibrinogen=100", NOBODY),
+    ("dic", "platelets=20 d-dimer=5000{0..500}", "platelets=20 d-dimer=4999{0..500}", NOBODY),
+    ("dic", "platelets=20 d-dimer=5000{0..500}", "platelets=20 d-dimer@-30=5000{0..500}", NOBODY),
+    ("hit-like", "platelets@-144=200 platelets=100", "platelets@-144=200 platelets=101", NOBODY),
+    ("hit-like", "platelets@-96=200 platelets=80", "platelets@-95=200 platelets=80", NOBODY),
+    ("hit-like", "platelets@-336=200 platelets=80", "platelets@-337=200 platelets=80", NOBODY),
+    ("hit-like", "platelets@-144=200 platelets=20", "platelets@-144=200 platelets=19", NOBODY),
+    ("ttp-like", "platelets=29 schistocytes=2+", "platelets=30 schistocytes=2+", NOBODY),
+    ("ttp-like", "platelets=12 haptoglobin=<10", "platelets=12 haptoglobin=100", NOBODY),
+    ("ttp-like", "platelets=12 haptoglobin=<10 inr=1.4", "platelets=12 haptoglobin=<10 inr=1.5", NOBODY),
+    ("ttp-like", "platelets=12 adamts13=9", "platelets=12 adamts13=10", NOBODY),
+    ("coagulopathy-liver", "inr=1.5 albumin=2.6 bilirubin-total=4", "inr=1.4 albumin=2.6 bilirubin-total=4", NOBODY),
+    ("vitamin-k-pattern", "inr=1.5 aptt=30{25..37} platelets=220", "inr=1.4 aptt=30{25..37} platelets=220", NOBODY),
+    ("vitamin-k-pattern", "inr=2.5 aptt=30{25..37} platelets=220", "inr=2.5 aptt=30{25..37} platelets=60", NOBODY),
+    ("heparin-pattern", "aptt=60{25..37} thrombin-time=60{14..19} inr=1.1", "aptt=60{25..37} thrombin-time=17{14..19} inr=1.1", NOBODY),
+    ("isolated-aptt", "aptt=60{25..37} inr=1.0", "aptt=44{25..37} inr=1.0", NOBODY),
+    ("isolated-aptt", "aptt=60{25..37} inr=1.0", "aptt=60{25..37} inr=1.8", NOBODY),
+]  # fmt: skip
+
+ONCOLOGY: list[Case] = [
+    ("tumour-lysis", "uric-acid=8.0 phosphate=4.5 ldh=900", "uric-acid=7.9 phosphate=4.5 ldh=900", MAN),
+    ("tumour-lysis", "uric-acid=8.0 phosphate=4.5 ldh=900", "uric-acid=8.0 phosphate=4.4 ldh=900", MAN),
+    ("tumour-lysis", "uric-acid=8.0 potassium=6.0 ldh=900", "uric-acid=8.0 potassium=5.9 ldh=900", MAN),
+    ("tumour-lysis", "uric-acid=8.0 calcium=7.0 ldh=900", "uric-acid=8.0 calcium=7.1 ldh=900", MAN),
+    ("tumour-lysis", "uric-acid=9 phosphate=6 potassium=6.4", "uric-acid=9 phosphate=6", MAN),
+    ("tumour-lysis", "uric-acid=8.0 phosphate=6.5 ldh=900{100..300}", "uric-acid=8.0 phosphate=6.4 ldh=900{100..300}", CHILD),
+    ("blasts", "blasts=1", "blasts=0", NOBODY),
+    ("leukoerythroblastic", "erythroblasts=3 myelocytes=2", "erythroblasts=3 myelocytes=0", NOBODY),
+    ("hyperleucocytosis", "leucocytes=100", "leucocytes=99", NOBODY),
+    ("myeloma-like", "globulin=4.0 haemoglobin=9.9", "globulin=3.9 haemoglobin=9.9", {"age": 66}),
+    ("myeloma-like", "total-protein=8.6 albumin=3.6 haemoglobin=9.9", "total-protein=8.6 albumin=3.6 haemoglobin=10", {"age": 66}),
+    ("myeloma-like", "globulin=5 free-light-chain-ratio=100", "globulin=5 free-light-chain-ratio=99", {"age": 66}),
+]  # fmt: skip
+
+CARDIAC: list[Case] = [
+    ("troponin-01h", "troponin-t-hs=52", "troponin-t-hs=51", NOBODY),
+    ("troponin-01h", "troponin-t-hs@-1=20 troponin-t-hs=25", "troponin-t-hs@-1=20 troponin-t-hs=24", NOBODY),
+    ("troponin-01h", "troponin-t-hs@-1.25=20 troponin-t-hs=30", "troponin-t-hs@-1.5=20 troponin-t-hs=21", NOBODY),
+    ("troponin-01h", "troponin-i-hs=64{0..26}", "troponin-i-hs=63{0..26}", {"method": "Architect STAT"}),
+    ("troponin-01h", "troponin-i-hs=120{0..26}", "troponin-i-hs=119{0..26}", {"method": "ADVIA Centaur"}),
+    ("troponin-01h", "troponin-t-hs=60", "troponin-i-hs=400{0..26}", NOBODY),
+    ("troponin-rise", "troponin-i-hs@-3=50{0..26} troponin-i-hs=60{0..26}", "troponin-i-hs@-3=50{0..26} troponin-i-hs=59{0..26}", NOBODY),
+    ("troponin-rise", "troponin-i-hs@-3=20{0..26} troponin-i-hs=33{0..26}", "troponin-i-hs@-3=20{0..26} troponin-i-hs=32{0..26}", NOBODY),
+    ("troponin-rise", "troponin-i-hs@-24=20{0..26} troponin-i-hs=90{0..26}", "troponin-i-hs@-25=20{0..26} troponin-i-hs=90{0..26}", NOBODY),
+    ("troponin-stable", "troponin-i-hs@-3=50{0..26} troponin-i-hs=59{0..26}", "troponin-i-hs@-3=50{0..26} troponin-i-hs=60{0..26}", NOBODY),
+    ("troponin-stable", "troponin-i-hs@-3=50{0..26} troponin-i-hs=55{0..26}", "troponin-i-hs@-2=50{0..26} troponin-i-hs=55{0..26}", NOBODY),
+    ("rhabdomyolysis", "ck=5000", "ck=4999", NOBODY),
+    ("muscle-injury", "ck=1000 creatinine=2.0", "ck=999 creatinine=2.0", NOBODY),
+    ("muscle-injury", "ck=1000 creatinine=2.0", "ck=3000 creatinine=0.8 potassium=4.2", NOBODY),
+]  # fmt: skip
+
+INFECTION: list[Case] = [
+    ("sepsis-suggestive", "procalcitonin=0.5 lactate=2.1", "procalcitonin=0.5 lactate=2.0", NOBODY),
+    ("sepsis-suggestive", "procalcitonin=0.5 lactate=3", "procalcitonin=0.49 lactate=3", NOBODY),
+    ("sepsis-suggestive", "crp=100 lactate=3", "crp=99 lactate=3", NOBODY),
+    ("sepsis-suggestive", "leucocytes=12.1 lactate=3", "leucocytes=12 lactate=3", NOBODY),
+    ("sepsis-suggestive", "crp=200 platelets=99 creatinine=2.0", "crp=200 platelets=100 creatinine=2.0", NOBODY),
+    ("sepsis-suggestive", "crp=200 platelets=90 bilirubin-total=2.0", "crp=200 platelets=90 bilirubin-total=1.9", NOBODY),
+    ("sepsis-suggestive", "crp=200 creatinine=2.4 inr=1.6", "crp=200 creatinine=2.4 inr=1.5", NOBODY),
+    ("sepsis-suggestive", "blood-culture=Escherichia_coli lactate=3", "blood-culture=No_growth_after_5_days lactate=3", NOBODY),
+    ("meningitis-bacterial", "csf-leucocytes=100 csf-glucose=33", "csf-leucocytes=99 csf-glucose=33", NOBODY),
+    ("meningitis-bacterial", "csf-leucocytes=500 csf-glucose=39 glucose=100", "csf-leucocytes=500 csf-glucose=40 glucose=100", NOBODY),
+    ("meningitis-bacterial", "csf-leucocytes=500 csf-protein=220", "csf-leucocytes=500 csf-protein=219", NOBODY),
+    ("meningitis-bacterial", "csf-leucocytes=110 csf-glucose=20 csf-erythrocytes=5000", "csf-leucocytes=110 csf-glucose=20 csf-erythrocytes=6000", NOBODY),
+    ("meningitis-other", "csf-leucocytes=40", "csf-leucocytes=4", NOBODY),
+    ("parasites", "blood-parasites=Plasmodium_falciparum_seen", "blood-parasites=not_seen", NOBODY),
+]  # fmt: skip
+
+MOTHER_AND_CHILD: list[Case] = [
+    ("hellp", "platelets=99 ast=70 ldh=600", "platelets=100 ast=70 ldh=600", PREGNANT),
+    ("hellp", "platelets=99 ast=70 ldh=600", "platelets=99 ast=69 alt=60 ldh=600", PREGNANT),
+    ("hellp", "platelets=99 ast=70 ldh=600", "platelets=99 ast=70 ldh=599", PREGNANT),
+    ("hellp", "platelets=99 ast=70 ldh=600", "platelets=99 ast=70 ldh=600", PREGNANT | {"no": {"age": 30}}),
+    ("preeclampsia-like", "protein-creatinine-ratio=300 creatinine=1.2", "protein-creatinine-ratio=299 creatinine=1.2", PREGNANT),
+    ("preeclampsia-like", "protein-creatinine-ratio=300 creatinine=1.2", "protein-creatinine-ratio=300 creatinine=1.1", PREGNANT),
+    ("neonatal-bilirubin", "bilirubin-total=201[umol/L]{0..20}", "bilirubin-total=199[umol/L]{0..20}", {"born_hours": 24}),
+    ("neonatal-bilirubin", "bilirubin-total=351[umol/L]{0..20}", "bilirubin-total=349[umol/L]{0..20}", {"born_hours": 120}),
+    ("neonatal-cholestasis", "bilirubin-direct=1.1", "bilirubin-direct=1.0", {"age": 0.1}),
+]  # fmt: skip
+
+DRUGS: list[Case] = [
+    ("digoxin", "digoxin=2.1", "digoxin=2.0", NOBODY),
+    ("lithium", "lithium=1.6", "lithium=1.5", NOBODY),
+    ("paracetamol", "paracetamol=150#4_h_post_ingestion", "paracetamol=149#4_h_post_ingestion", NOBODY),
+    ("paracetamol", "paracetamol=75#8_h_after_ingestion", "paracetamol=74#8_h_after_ingestion", NOBODY),
+    ("paracetamol", "paracetamol=30", "paracetamol=29", NOBODY),
+    ("salicylate", "salicylate=31", "salicylate=30", NOBODY),
+    ("theophylline", "theophylline=21", "theophylline=20", NOBODY),
+    ("vancomycin-kidney", "vancomycin=20.1 creatinine=2", "vancomycin=20 creatinine=2", NOBODY),
+    ("vancomycin-kidney", "vancomycin=30 creatinine=2", "vancomycin=30 creatinine=0.8", NOBODY),
+    ("carbon-monoxide", "carboxyhaemoglobin=10.1", "carboxyhaemoglobin=10", NOBODY),
+]  # fmt: skip
+
+CASES: list[Case] = [
+    *KIDNEY, *SAMPLE, *ELECTROLYTES, *ACID_BASE, *METABOLIC, *ENDOCRINE, *LIVER, *HAEMATOLOGY, *COAGULATION, *ONCOLOGY,
+    *CARDIAC, *INFECTION, *MOTHER_AND_CHILD, *DRUGS,
+]  # fmt: skip
