@@ -5,6 +5,8 @@ import { clean, exact, h, icon, put } from "./dom.js";
 import { anchor, markdown, safeUrl } from "./markdown.js";
 import { say } from "./words.js";
 
+const ACTIONS = ["create", "update", "delete"];
+
 /** The panel of cards. `go(paths)` shows results; `address` is where feedback goes. */
 export function cards(view, { go, address }) {
   if (!view.cards.length) {
@@ -77,7 +79,7 @@ function suggested(suggestion, send) {
         h(
           "details",
           { class: "action" },
-          h("summary", {}, `${say(`action-${action.type}`)}: ${clean(action.description, 240)}`),
+          h("summary", {}, `${ACTIONS.includes(action.type) ? say(`action-${action.type}`) : clean(action.type, 40)}: ${clean(action.description, 240)}`),
           h("pre", { tabindex: "0" }, exact(JSON.stringify(action.resource ?? action.resourceId ?? {}, null, 2))),
         ),
       ),

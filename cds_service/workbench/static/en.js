@@ -199,6 +199,7 @@ export const en = {
   "step-assess": "Rules",
   "step-score": "Model",
   "step-decide": "Join rule and model",
+  "step-note": "Model's note",
   "step-compose": "Write cards",
   "step-total": "Total",
   "json-response": "CDS Hooks response",

@@ -199,6 +199,7 @@ export const fr = {
   "step-assess": "Règles",
   "step-score": "Modèle",
   "step-decide": "Joindre règle et modèle",
+  "step-note": "Note du modèle",
   "step-compose": "Écrire les cartes",
   "step-total": "Total",
   "json-response": "Réponse CDS Hooks",

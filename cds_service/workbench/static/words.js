@@ -9,6 +9,7 @@ let language = "en";
 
 /** The label `key` in the language in force, its {parameters} filled in. */
 export function say(key, parameters = {}) {
+  if (!Object.hasOwn(WORDS[language], key)) console.error("no label", key);
   const text = WORDS[language][key] ?? key;
   return text.replace(/\{(\w+)\}/g, (_, name) => String(parameters[name] ?? ""));
 }
