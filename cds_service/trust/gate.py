@@ -70,7 +70,7 @@ class Gate:
             raise Unauthenticated from error
         # A secret is sent again and again, so it opens no more than the one address that can't do without.
         if (by_secret and permission != "notify") or (permission is not None and not client.may(permission)):
-            log.info("refused: no permission %s (client %s)", permission, client.name)
+            log.info("refused: no permission for %s (client %s)", permission or "anything by a secret", client.name)
             raise PermissionDenied
         wait = self._turn(client)
         if wait > 0:

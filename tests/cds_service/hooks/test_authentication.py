@@ -178,6 +178,41 @@ async def test_no_token_and_no_fault_of_one_stands_in_logs_spans_or_answers(
         assert not any(part in text for one in sent for part in one.split("."))
 
 
+async def test_a_client_is_a_word_and_an_address_is_not_in_the_log(
+    open_door: Open, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Line 18: a URL may name a patient, whoever wrote it."""
+    caplog.set_level(logging.DEBUG)
+    async with open_door(clients=clients_file(tmp_path)) as door:
+        for path in ("/cds-services/ZQXJ", "/ZQXJ?patient=ZQXJ", "/cds-services?patient=ZQXJ"):
+            await _get(door, path, _authorized(door.base + path.partition("?")[0]))
+        spans = "".join(span.to_json() for span in door.spans.get_finished_spans())
+    said = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("cds_service"))
+    assert "GET /cds-services 200" in said
+    for text in (said, spans):
+        assert "ZQXJ" not in text
+
+
+async def test_the_token_for_the_ehr_is_never_stored(open_door: Open, tmp_path: Path) -> None:
+    """Line 7; ``test_gathering`` holds that it goes to no other server, log or span."""
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    authorization = {
+        "access_token": "ZQXJ-token",
+        "token_type": "Bearer",
+        "expires_in": 300,
+        "scope": "patient/Observation.read",
+        "subject": "cds-service",
+    }
+    sent = request(PANEL, fhirServer="https://ehr.example.org/fhir", fhirAuthorization=authorization)
+    async with open_door(clients=clients_file(tmp_path), records=str(kept / "records.sqlite3")) as door:
+        answer = await door.call(sent, **_authorized(door.base + CALL))
+    assert answer.json()["cards"]
+    files = [path.read_bytes() for path in kept.iterdir()]
+    assert any(b"cards" in data for data in files)
+    assert not any(b"ZQXJ" in data for data in files)
+
+
 ORIGIN = "https://sandbox.cds-hooks.org"
 
 
