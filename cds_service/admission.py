@@ -81,18 +81,27 @@ class Admission:
         if self._inside == 0:
             self._empty.set()
 
-    def _free(self) -> None:
+    def _free(self, *, lent: bool = False) -> None:
         self._leave()
         self._telemetry.running(-1)
-        self._slots.release()
+        if not lent:
+            self._slots.release()
 
 
 class Slot:
-    """A running slot. Work that outlives its caller keeps it until its thread has ended."""
+    """A running slot. Work that outlives its caller keeps it until its thread has ended; work that only waits for the model
+    lends it to the next in line, and still counts as inside."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self.kept = False
+        self._lent = self._over = False
+
+    def lend(self) -> None:
+        """Lets the next one run. It isn't taken back: whoever comes back from the model goes on beside it."""
+        if not self._lent and not self._over:
+            self._lent = True
+            self._admission._slots.release()
 
     def keep_until(self, future: asyncio.Future[Any]) -> None:
         """Frees the slot when ``future`` is done, whatever became of the caller."""
@@ -100,6 +109,7 @@ class Slot:
         future.add_done_callback(self._done)
 
     def _done(self, future: asyncio.Future[Any]) -> None:
-        self._admission._free()
+        self._over = True
+        self._admission._free(lent=self._lent)
         if not future.cancelled():
             future.exception()  # seen: the caller may be gone

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
@@ -34,12 +34,19 @@ class Evaluates(Protocol):
 
 
 class Evaluator:
-    """Runs evaluations in ``max_concurrency`` threads; ``max_queue`` more may wait."""
+    """``max_concurrency`` evaluations compute at a time; ``max_queue`` more may wait, in line or for the model.
+
+    An evaluation that waits for the model lends its place, so that the model has many to take together. With its scores it
+    goes on beside those that began meanwhile, again at most ``max_concurrency`` at a time. Each holds a thread, of which there are
+    as many as evaluations may be inside.
+    """
 
     def __init__(self, settings: Settings, pipeline: Evaluates, telemetry: Telemetry, records: Records) -> None:
         self._settings, self._pipeline, self._telemetry, self._records = settings, pipeline, telemetry, records
         self._admission = Admission(settings.max_concurrency, settings.max_queue, telemetry)
-        self._threads = ThreadPoolExecutor(settings.max_concurrency, thread_name_prefix="evaluate")
+        inside = settings.max_concurrency + settings.max_queue
+        self._threads = ThreadPoolExecutor(inside + max(1, inside // 2), thread_name_prefix="evaluate")
+        self._back = threading.Semaphore(settings.max_concurrency)
         self.draining = False
 
     @property
@@ -120,18 +127,23 @@ class Evaluator:
         if deadline - time.monotonic() < self._settings.min_deadline_s:
             raise DeadlineTooShort
         gone = threading.Event()
-        work = Work(deadline, gone.is_set, call.observe, news)
-
-        def run() -> tuple[Evaluation, T]:
-            try:
-                evaluation, written = judge(work)
-            except (StopIteration, SystemExit, KeyboardInterrupt) as error:
-                # A future can't carry the first, and the others would end the server from within a request.
-                raise RuntimeError(type(error).__name__) from error
-            return evaluation, written
+        loop = asyncio.get_running_loop()
 
         async with self._admission.place(deadline, refuse=refuse) as slot:
-            running = asyncio.get_running_loop().run_in_executor(self._threads, run)
+            with_model = _Away(lambda: loop.call_soon_threadsafe(slot.lend), self._back)
+            work = Work(deadline, gone.is_set, call.observe, news, away=with_model)
+
+            def run() -> tuple[Evaluation, T]:
+                try:
+                    evaluation, written = judge(work)
+                except (StopIteration, SystemExit, KeyboardInterrupt) as error:
+                    # A future can't carry the first, and the others would end the server from within a request.
+                    raise RuntimeError(type(error).__name__) from error
+                finally:
+                    with_model.end()
+                return evaluation, written
+
+            running = loop.run_in_executor(self._threads, run)
             slot.keep_until(running)
             try:
                 done, _ = await asyncio.wait((running,), timeout=max(0.0, deadline - time.monotonic()))
@@ -157,3 +169,27 @@ class Evaluator:
     def close(self) -> None:
         """Waits for running work and ends its threads."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+class _Away:
+    """One evaluation's absence while it waits for the model: ``lend`` gives its place away, ``back`` is the turn to go on."""
+
+    def __init__(self, lend: Callable[[], object], back: threading.Semaphore) -> None:
+        self._lend, self._back = lend, back
+        self._holds = False
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        self.end()
+        self._lend()
+        try:
+            yield
+        finally:
+            self._back.acquire()
+            self._holds = True
+
+    def end(self) -> None:
+        """Gives the turn back."""
+        if self._holds:
+            self._holds = False
+            self._back.release()

@@ -48,6 +48,8 @@ class Work:
     observe: Observe = lambda step: nullcontext()
     news: Callable[[str], bool] | None = None
     adapter: str | None = None
+    away: Callable[[], AbstractContextManager[object]] = nullcontext
+    """Held while the evaluation only waits for the model: others may compute meanwhile."""
 
     def check(self) -> None:
         """Raises Cancelled or DeadlineTooShort where going on is useless."""
@@ -244,7 +246,8 @@ class Pipeline:
             return None, self.degraded
         until = work.model_deadline(self.settings.answer_reserve_s)
         try:
-            return score_panel(engine, panel, deadline=until, cancelled=work.cancelled), None
+            with work.away():
+                return score_panel(engine, panel, deadline=until, cancelled=work.cancelled), None
         except EngineError as error:
             return None, str(error)
         except LabCueError:  # the caller has gone, or there is no room
