@@ -13,12 +13,17 @@ from fhir_adapter.model import Answer, NotAssessed, Panel, PanelResult, Patient,
 
 _SAID_SIDE = {"N": "inside", "L": "below", "H": "above"}
 _CRITICAL = ("LL", "HH", "AA")
+CRITICAL_ANSWERS = frozenset({"blood-culture", "csf-culture", "blood-parasites"})
+"""Where a finding is phoned whatever it is."""
+PHONED = (
+    "Royal College of Pathologists. The communication of critical and unexpected pathology results (G158). London; 2017"
+)
 
 
 def assess(panel: Panel) -> Findings:
     """Judges every result of a panel, in order; linear, and pure."""
-    times = taint.haemolysis_times(panel)
-    findings = tuple(_judge(index, placed, times, panel.patient) for index, placed in enumerate(panel.results))
+    times, colours = taint.haemolysis_times(panel), taint.coloured_times(panel)
+    findings = tuple(_judge(index, placed, times, colours, panel.patient) for index, placed in enumerate(panel.results))
     seen = with_derived(see(panel, findings))
     found = patterns.find(seen)
     return Findings(_judged_by(found, findings), found, tuple(seen.derived.values()))
@@ -35,7 +40,13 @@ def _judged_by(found: tuple[Pattern, ...], findings: tuple[Finding, ...]) -> tup
     return tuple(made)
 
 
-def _judge(index: int, placed: PanelResult, times: frozenset[object], patient: Patient) -> Finding:
+def _judge(
+    index: int,
+    placed: PanelResult,
+    times: frozenset[object],
+    colours: frozenset[tuple[str, object]],
+    patient: Patient,
+) -> Finding:
     value = placed.result.value
     if isinstance(value, Quantity | Span):
         code, basis, floor, reason = _number(placed, value)
@@ -51,7 +62,7 @@ def _judge(index: int, placed: PanelResult, times: frozenset[object], patient: P
         return Finding(index, None, not_assessed=_not_assessed(placed, reason))
     if reason == "implausible":
         basis.append(Basis("taint", Said("implausible-called")))
-    basis.extend(taint.bases(placed, times))
+    basis.extend(taint.bases(placed, times, colours))
     basis.extend(series.bases(placed))
     if placed.result.status == "preliminary":
         basis.append(Basis("preliminary", Said("preliminary")))
@@ -116,8 +127,11 @@ def _answer(placed: PanelResult, answer: Answer) -> tuple[Code | None, list[Basi
     source = placed.analyte.qualitative_source if placed.analyte is not None and by == "analyte" else None
     expected = ", ".join(placed.expected) or None
     said = Said(f"answer-{found}")
-    basis = Basis("qualitative", said, expected, "lab" if expected else None, source)
-    return ("A" if found == "abnormal" else "N"), [basis], found == "abnormal" and by == "laboratory", ""
+    bases = [Basis("qualitative", said, expected, "lab" if expected else None, source)]
+    if found == "abnormal" and placed.analyte is not None and placed.analyte.id in CRITICAL_ANSWERS:
+        bases.append(Basis("qualitative", Said("answer-critical"), citation=PHONED))
+        return "AA", bases, True, ""
+    return ("A" if found == "abnormal" else "N"), bases, found == "abnormal" and by == "laboratory", ""
 
 
 def _laboratory_says(

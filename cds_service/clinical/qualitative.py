@@ -40,7 +40,27 @@ def judge(placed: PanelResult, answer: Answer) -> tuple[Meaning, By] | None:
         return known, "analyte"
     if general is None and analyte is not None and analyte.unlisted_abnormal and not _OPEN.search(answer.text):
         return "abnormal", "analyte"
+    if general is None and names_organism(answer.text):
+        return "abnormal", "words"
     return None if general is None else (general, "words")
+
+
+_ORGANISM = re.compile(
+    r"\b(?:E\. ?coli|S\. ?aureus|MRSA|VRE|Escherichia|Staphylococc\w*|Streptococc\w*|Enterococc\w*|Klebsiella|Pseudomonas|"
+    r"Proteus|Enterobacter|Serratia|Acinetobacter|Salmonella|Shigella|Campylobacter|Haemophilus|Neisseria|Listeria|"
+    r"Legionella|Bacteroides|Clostridi\w*|Clostridioides|Mycobacteri\w*|Candida|Aspergillus|Cryptococc\w*|Plasmodium|"
+    r"Trypanosoma|Leishmania|Babesia|Giardia|Entamoeba|Cryptosporidium|Strongyloides|Schistosoma)\b",
+    re.IGNORECASE,
+)
+"""Genera that laboratories name; alone, or with no word against them, the name is the finding."""
+_AGAINST = re.compile(
+    r"(?i)\b(?:no|not|negative|absen\w*|pas|aucun\w*|sans|susceptible|sensible|flora|flore|antibod\w*)\b"
+)
+
+
+def names_organism(text: str) -> bool:
+    """Whether an answer names an organism and nothing in it denies, tests or belittles it."""
+    return bool(_ORGANISM.search(text)) and not _AGAINST.search(text) and not _OPEN.search(text)
 
 
 def _by_analyte(placed: PanelResult, folded: str) -> Literal["normal", "abnormal"] | None:

@@ -1,8 +1,9 @@
-"""What spoils a sample: haemolysis, by a comment or by the sample's own index."""
+"""What spoils a sample: haemolysis, lipaemia, icterus, by a comment or by the sample's own index."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from cds_service.clinical.analytes import HAEMOLYSIS_INDEX, LEAKING
 from cds_service.domain import Basis, Said
@@ -43,21 +44,72 @@ def haemolysis_times(panel: Panel) -> frozenset[object]:
     )
 
 
-def _index_is_high(placed: PanelResult) -> bool:
+def _index_is_high(placed: PanelResult, usual: float | None = _INDEX_LIMIT) -> bool:
     value = placed.result.value
     if isinstance(value, Answer):
         return _GRADED.match(value.text) is not None
     if not isinstance(value, Quantity) or value.comparator in ("<", "<="):
         return False
     limit = placed.interval.high if placed.interval is not None and placed.interval.source == "lab" else None
-    limit = _INDEX_LIMIT if limit is None else limit
+    limit = usual if limit is None else limit
+    if limit is None:
+        return False
     return value.number > limit or (value.comparator == ">" and value.number == limit)
 
 
-def bases(placed: PanelResult, times: frozenset[object]) -> tuple[Basis, ...]:
-    """A warning on a result that haemolysis spoils, a normal one too: it may hide a low value."""
-    if placed.analyte is None or placed.analyte.id not in LEAKING:
+@dataclass(frozen=True, slots=True)
+class _Colour:
+    """What else turns a sample: its words, its index, and the analytes that it misleads."""
+
+    key: str
+    word: re.Pattern[str]
+    denied: re.Pattern[str]
+    index: str
+    analytes: frozenset[str]
+
+
+def _colour(key: str, stem: str, index: str, *analytes: str) -> _Colour:
+    denied = rf"\b(?:no|not|non|without|pas|sans|absence|negative|nil)\b[^.;,:]{{0,24}}{stem}|{stem}\w*[^.;,]{{0,12}}(?:none|nil|absent|negative|:\s*(?:no|non|0)\b)"
+    word = re.compile(rf"\b{stem}", re.IGNORECASE)
+    return _Colour(key, word, re.compile(denied, re.IGNORECASE), index, frozenset(analytes))
+
+
+_COLOURS = (
+    _colour(
+        "lipaemic", r"lip[aeéæ]{1,2}mi", "lipaemia-index", "sodium", "chloride", "haemoglobin", "mch", "mchc", "albumin"
+    ),
+    _colour("icteric", r"ict[eèé]r", "icterus-index", "creatinine", "cholesterol", "triglycerides", "uric-acid"),
+)
+"""Lipaemia displaces plasma water and scatters light; bilirubin absorbs it and reacts. Their indices have no common scale:
+only the laboratory's own limit, or a graded answer, calls one high."""
+
+
+def coloured_times(panel: Panel) -> frozenset[tuple[str, object]]:
+    """(lipaemic or icteric, time) where the panel's own index says so."""
+    return frozenset(
+        (colour.key, placed.result.effective)
+        for placed in panel.results
+        if placed.analyte is not None
+        for colour in _COLOURS
+        if placed.analyte.id == colour.index and _index_is_high(placed, None)
+    )
+
+
+def bases(
+    placed: PanelResult, times: frozenset[object], colours: frozenset[tuple[str, object]] = frozenset()
+) -> tuple[Basis, ...]:
+    """Warnings on a result that its sample spoils; on a normal one too: haemolysis may hide a low value."""
+    if placed.analyte is None:
         return ()
-    if haemolysed(placed) or (times and placed.result.effective in times):
-        return (Basis("taint", Said("haemolysed"), citation=SOURCE),)
-    return ()
+    found = []
+    if placed.analyte.id in LEAKING and (haemolysed(placed) or (times and placed.result.effective in times)):
+        found.append(Basis("taint", Said("haemolysed"), citation=SOURCE))
+    if not colours and not placed.result.comments:
+        return tuple(found)
+    for colour in _COLOURS:
+        if placed.analyte.id not in colour.analytes:
+            continue
+        said = any(colour.word.search(one) and not colour.denied.search(one) for one in placed.result.comments)
+        if said or (colour.key, placed.result.effective) in colours:
+            found.append(Basis("taint", Said(colour.key), citation=SOURCE))
+    return tuple(found)

@@ -473,12 +473,12 @@ def test_the_patterns_analytes_stand_in_the_catalog_with_their_units() -> None:
 @pytest.mark.parametrize(
     ("loinc", "text", "code"),
     [
-        ("600-7", "Staphylococcus aureus", "A"),
-        ("600-7", "Escherichia coli, 2 of 4 bottles", "A"),
+        ("600-7", "Staphylococcus aureus", "AA"),
+        ("600-7", "Escherichia coli, 2 of 4 bottles", "AA"),
         ("600-7", "No growth after 5 days", "N"),
         ("600-7", "Preliminary: pending", None),
         ("600-7", "See microbiology report", None),
-        ("24429-3", "Plasmodium falciparum seen", "A"),
+        ("24429-3", "Plasmodium falciparum seen", "AA"),
         ("630-4", "Mixed flora", None),
     ],
 )
@@ -516,3 +516,36 @@ def test_a_newborns_bilirubin_is_judged_by_the_hour(micromol: float, hours: floa
 def test_by_the_date_alone_only_what_holds_at_every_hour_is_said(micromol: float, code: str | None) -> None:
     """Born on the day before, seen at 8: between 8 and 32 hours old."""
     assert found(f"bilirubin-total={micromol}[umol/L]", age=1 / 365.2425).results[0].code == code
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("E. coli", "A"),
+        ("Plasmodium falciparum seen", "A"),
+        ("Klebsiella pneumoniae >100 000 CFU/mL", "A"),
+        ("No Salmonella or Shigella", None),
+        ("Staphylococcus aureus: susceptible", "N"),
+        ("Candida, see report", None),
+        ("Plasmodium falciparum not seen", "N"),
+    ],
+)
+def test_an_organism_in_free_words_is_a_finding(text: str, code: str | None) -> None:
+    found = _one(code={"text": "Some culture"}, valueQuantity=None, valueString=text, referenceRange=None)
+    assert found.code == code
+
+
+@pytest.mark.parametrize(
+    ("panel", "keys"),
+    [
+        ("sodium=131#lipaemic_sample", {"lipaemic"}),
+        ("sodium=131#not_lipaemic", set()),
+        ("potassium=4.1#lipaemic_sample", set()),
+        ("creatinine=1.1#icteric", {"icteric"}),
+        ("sodium=131 lipaemia-index=3+", {"lipaemic"}),
+        ("sodium=131 lipaemia-index=1+", set()),
+        ("sodium=131 lipaemia-index@-1=3+", set()),
+    ],
+)
+def test_a_lipaemic_or_icteric_sample_taints_what_it_misleads(panel: str, keys: set[str]) -> None:
+    assert {one.said.key for one in found(panel).results[0].basis if one.kind == "taint"} == keys
