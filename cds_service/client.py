@@ -184,15 +184,19 @@ def _checked(target: str, tls: Tls | None, token: Token | None) -> Token | None:
     return token
 
 
-def _metadata(token: Token | None) -> tuple[tuple[str, str], ...]:
-    return () if token is None else (("authorization", f"Bearer {token()}"),)
+def _metadata(token: Token | None, adapter: str | None) -> tuple[tuple[str, str], ...]:
+    found = [] if token is None else [("authorization", f"Bearer {token()}")]
+    if adapter is not None:
+        found.append(("labcue-adapter", adapter))
+    return tuple(found)
 
 
 _OPTIONS = [("grpc.max_receive_message_length", _MAX_MESSAGE), ("grpc.max_send_message_length", _MAX_MESSAGE)]
 
 
 class LabCueClient:
-    """A blocking client. ``timeout`` (seconds) is the default deadline of a call, its retries included."""
+    """A blocking client. ``timeout`` (seconds) is the default deadline of a call, its retries included; ``adapter`` one of the
+    service's, to judge by."""
 
     def __init__(
         self,
@@ -200,10 +204,11 @@ class LabCueClient:
         *,
         tls: Tls | None = None,
         token: Token | None = None,
+        adapter: str | None = None,
         timeout: float = 10.0,
         retry: Retry | None = None,
     ) -> None:
-        self._token = _checked(target, tls, token)
+        self._token, self._adapter = _checked(target, tls, token), adapter
         self._channel = (
             grpc.insecure_channel(target, _OPTIONS)
             if tls is None
@@ -258,7 +263,7 @@ class LabCueClient:
         requests = (
             cds_pb2.EvaluateStreamRequest(request=_request(bundle, language, id, user)) for id, bundle in bundles
         )
-        call = self._stub.EvaluateStream(requests, timeout=timeout, metadata=_metadata(self._token))
+        call = self._stub.EvaluateStream(requests, timeout=timeout, metadata=_metadata(self._token, self._adapter))
         try:
             for item in call:
                 yield item.request_id, _answer(item)
@@ -287,7 +292,7 @@ class LabCueClient:
         attempts = _Attempts(self._retry, self._budget, self._timeout if timeout is None else timeout)
         while True:
             try:
-                answer = method(request, timeout=attempts.left, metadata=_metadata(self._token))
+                answer = method(request, timeout=attempts.left, metadata=_metadata(self._token, self._adapter))
             except grpc.RpcError as error:
                 pause = attempts.wait(error)
             else:
@@ -305,10 +310,11 @@ class AsyncLabCueClient:
         *,
         tls: Tls | None = None,
         token: Token | None = None,
+        adapter: str | None = None,
         timeout: float = 10.0,
         retry: Retry | None = None,
     ) -> None:
-        self._token = _checked(target, tls, token)
+        self._token, self._adapter = _checked(target, tls, token), adapter
         self._channel = (
             grpc.aio.insecure_channel(target, _OPTIONS)
             if tls is None
@@ -356,7 +362,7 @@ class AsyncLabCueClient:
             async for id, bundle in bundles:
                 yield cds_pb2.EvaluateStreamRequest(request=_request(bundle, language, id, user))
 
-        call = self._stub.EvaluateStream(requests(), timeout=timeout, metadata=_metadata(self._token))
+        call = self._stub.EvaluateStream(requests(), timeout=timeout, metadata=_metadata(self._token, self._adapter))
         try:
             async for item in call:
                 yield item.request_id, _answer(item)
@@ -385,7 +391,7 @@ class AsyncLabCueClient:
         attempts = _Attempts(self._retry, self._budget, self._timeout if timeout is None else timeout)
         while True:
             try:
-                answer = await method(request, timeout=attempts.left, metadata=_metadata(self._token))
+                answer = await method(request, timeout=attempts.left, metadata=_metadata(self._token, self._adapter))
             except grpc.RpcError as error:
                 pause = attempts.wait(error)
             else:

@@ -95,6 +95,22 @@ def choices(model: Model, asked: dict[str, Any], knows_token_ids: bool) -> list[
     return found
 
 
+def written(model: Model, asked: dict[str, Any]) -> dict[str, Any]:
+    """The likeliest continuation, to the end token (2), a stop text or the cap."""
+    ids = list(asked["prompt"])
+    made: list[int] = []
+    while len(made) < asked["max_tokens"]:
+        token = int(model.after(ids + made).argmax())
+        if token == 2:
+            return {"index": 0, "text": model.tokenizer.decode(made), "finish_reason": "stop"}
+        made.append(token)
+        text = model.tokenizer.decode(made)
+        for stop in asked.get("stop") or []:
+            if stop in text:
+                return {"index": 0, "text": text.split(stop)[0], "finish_reason": "stop"}
+    return {"index": 0, "text": model.tokenizer.decode(made), "finish_reason": "length"}
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     model: Model
@@ -134,8 +150,11 @@ class Handler(BaseHTTPRequestHandler):
         return True
 
     def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
-        made = choices(self.model, asked, self.behaviour.knows_token_ids)
-        tokens = sum(map(len, asked["prompt"]))
+        if isinstance(asked["prompt"][0], int):
+            made, tokens = [written(self.model, asked)], len(asked["prompt"])
+        else:
+            made = choices(self.model, asked, self.behaviour.knows_token_ids)
+            tokens = sum(map(len, asked["prompt"]))
         return {
             "id": "cmpl-1",
             "object": "text_completion",
