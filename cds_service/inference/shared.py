@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cds_service.inference import lora
+from cds_service.inference import lora, upcast
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -32,6 +32,9 @@ class SharedModel:
         self.longest = int(model.config.max_position_embeddings)
         """Most tokens in one prompt."""
         self.model = model
+        self._widened = upcast.needed(str(model.device), model.dtype) and not getattr(model, "is_quantized", False)
+        if self._widened:
+            upcast.widen(model)
         self._compiled: Any = None
         if compiled:
             import torch
@@ -105,6 +108,8 @@ class SharedModel:
             self._clear()
             self._any, self._active = True, "?"  # peft activates what it puts in: set again before the next pass
             lora.attach(self.model, adapter, name)
+            if self._widened:
+                upcast.widen(self.model)
         return name
 
     def retire_with(self, owner: object, name: str) -> None:

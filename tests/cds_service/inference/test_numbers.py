@@ -105,3 +105,36 @@ def test_compiled_it_says_the_same(wider: Path) -> None:
     if shutil.which("g++") is None:
         pytest.skip("torch.compile needs a C++ compiler on a CPU")
     assert scores(wider, compiled=True) == pytest.approx(scores(wider), abs=1e-4)
+
+
+def test_sixteen_bits_on_a_cpu_without_them_are_computed_in_thirty_two(
+    wider: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the weights had been rounded to bf16 and all else stayed fp32, with an adapter too."""
+    import torch
+
+    from cds_service.inference import upcast
+    from tests.cds_service.inference.test_adapters import make_adapter
+
+    monkeypatch.setattr(upcast, "needed", lambda device, dtype: dtype == torch.bfloat16)
+    adapter = make_adapter(wider, tmp_path / "a", 43)
+    widened = load_mistral(wider, device="cpu", numbers=Numbers("bf16"))
+    assert widened._model.lm_head.weight.dtype == torch.bfloat16
+    rounded = load_mistral(wider, device="cpu")
+    with torch.no_grad():
+        for tensor in rounded._model.parameters():
+            tensor.copy_(tensor.bfloat16().float())
+    for one, other in ((widened, rounded), (widened.load_adapter(adapter), rounded.load_adapter(adapter))):
+        found = [number for panel in one.score(PROMPTS) for score in panel for number in score.probabilities]
+        expected = [number for panel in other.score(PROMPTS) for score in panel for number in score.probabilities]
+        assert found == pytest.approx(expected, abs=2e-3 if one is not widened else 1e-5)
+    assert upcast.needed("cpu", torch.float32) is False
+
+
+def test_where_the_cpu_has_them_nothing_is_widened() -> None:
+    import torch
+
+    from cds_service.inference import upcast
+
+    assert upcast.needed("cpu", torch.bfloat16) is not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    assert not upcast.needed("cuda:0", torch.bfloat16)
