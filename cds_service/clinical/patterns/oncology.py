@@ -22,7 +22,7 @@ def tumour_lysis(seen: Seen, spec: Spec) -> Hit | None:
         _reaches(near.number("phosphate"), phosphate),
         calcium is not None and calcium <= limits["calcium"],
     ]
-    if sum(met) < 2 or not (sum(met) >= 3 or near.code("ldh") in ("H", "HH")):
+    if sum(met) < 2 or not (met[0] or met[1]) or not (sum(met) >= 3 or near.code("ldh") in ("H", "HH")):
         return None
     return Hit(near, {"count": str(sum(met))})
 

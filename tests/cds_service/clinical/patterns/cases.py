@@ -235,6 +235,8 @@ ONCOLOGY: list[Case] = [
     ("tumour-lysis", "uric-acid=8.0 phosphate=4.5 ldh=900", "uric-acid=8.0 phosphate=4.4 ldh=900", MAN),
     ("tumour-lysis", "uric-acid=8.0 potassium=6.0 ldh=900", "uric-acid=8.0 potassium=5.9 ldh=900", MAN),
     ("tumour-lysis", "uric-acid=8.0 calcium=7.0 ldh=900", "uric-acid=8.0 calcium=7.1 ldh=900", MAN),
+    ("tumour-lysis", "uric-acid=9 phosphate=5 calcium=6.4 ldh=400", "uric-acid=5 phosphate=5 calcium=6.4 ldh=400", MAN),
+    ("muscle-injury", "ck=1100 calcium=7.5", "ck=1100 phosphate=5.2", NOBODY),
     ("tumour-lysis", "uric-acid=9 phosphate=6 potassium=6.4", "uric-acid=9 phosphate=6", MAN),
     ("tumour-lysis", "uric-acid=8.0 phosphate=6.5 ldh=900{100..300}", "uric-acid=8.0 phosphate=6.4 ldh=900{100..300}", CHILD),
     ("blasts", "blasts=1", "blasts=0", NOBODY),
