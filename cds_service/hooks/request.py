@@ -110,7 +110,7 @@ class _Reading:
         self._object("extension")
         if self._faults or service is None:
             raise InvalidInput(violations=tuple(self._faults))
-        return HookCall(service, patient_id, context, prefetch, server, token)
+        return HookCall(service, patient_id, context or {}, prefetch or {}, server, token)
 
     def _fault(self, path: str, said: str) -> None:
         self._faults.append(Violation(path, said))
@@ -151,21 +151,22 @@ class _Reading:
         if instance is not None and not _UUID.fullmatch(instance):
             self._fault("hookInstance", "must be a UUID")
 
-    def _object(self, name: str, *, required: bool = False) -> dict[str, bytes]:
+    def _object(self, name: str, *, required: bool = False) -> dict[str, bytes] | None:
+        """A member that is an object; None where it is absent or something else."""
         raw = self._get(name)
         if raw is None:
             if required:
                 self._fault(name, "is required")
-            return {}
+            return None
         try:
             return {key: bytes(value) for key, value in _MAP.decode(raw).items()}
         except msgspec.DecodeError:
             self._fault(name, "must be an object")
-            return {}
+            return None
 
-    def _context(self, context: Mapping[str, bytes], service: Service | None) -> str:
+    def _context(self, context: Mapping[str, bytes] | None, service: Service | None) -> str:
         """The patient's id. The other fields of a hook need to be there; they are passed on, not read."""
-        if self._get("context") is None:
+        if context is None:
             return ""
         patient_id = ""
         for name in service.required if service is not None else ("patientId",):

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from evaluation.bench import service, steps, trust
+from evaluation.bench import http, service, steps, trust
 
 PACKAGES = ("labcue", "grpcio", "protobuf", "msgspec", "fhir.resources")
 
@@ -41,6 +41,10 @@ def measure(quick: bool) -> dict[str, Any]:
         found["latency"] = asyncio.run(service.latency(server.target, sizes, calls))
         note("throughput…")
         found["throughput"] = asyncio.run(service.throughput(server.target, (1, 8, 32), 64 if quick else 2000))
+        note("CDS Hooks over loopback HTTP…")
+        found["http"], found["healthchain"] = http.measure(
+            server.http, {20: 5, 200: 3} if quick else {20: 500, 200: 200}
+        )
         found["resident_mib_after"] = server.resident_mib
     found["help_s"] = round(service.help_seconds(1 if quick else 5), 2)
     return found
@@ -73,6 +77,8 @@ def report(found: dict[str, Any]) -> str:
         table(found["throughput"]),
         "## Who calls, in process",
         table(found["trust"]),
+        "## CDS Hooks over loopback HTTP",
+        table(found["http"]) + ("" if found["healthchain"] is None else f"\n\n{found['healthchain']}"),
         "## Process",
         f"Start to SERVING {found['startup_s']} s; `labcue --help` {found['help_s']} s; resident memory "
         f"{found['resident_mib_before']} MiB before, {found['resident_mib_after']} MiB after.",

@@ -34,9 +34,10 @@ COMMAND = [
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A served process: where, its pid, and seconds from start to ready."""
+    """A served process: where its doors are, its pid, and seconds from start to ready."""
 
     target: str
+    http: str
     pid: int
     startup_s: float
 
@@ -56,10 +57,11 @@ def served() -> Iterator[Server]:
     began = time.perf_counter()
     process = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, text=True)
     try:
-        line = process.stdout.readline() if process.stdout is not None else ""
-        if not line.startswith("labcue serves on "):
+        lines = [process.stdout.readline() if process.stdout is not None else "" for _ in range(2)]
+        if not all(line.startswith("labcue serves on ") for line in lines):
             raise RuntimeError("the service did not start")
-        yield Server(line.split()[3], process.pid, time.perf_counter() - began)
+        grpc_at, http_at = (line.split()[3] for line in lines)
+        yield Server(grpc_at, http_at.removesuffix("/cds-services"), process.pid, time.perf_counter() - began)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)

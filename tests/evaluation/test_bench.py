@@ -36,4 +36,6 @@ def test_a_quick_run_writes_its_report(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "report.json").read_text())
     assert [row["results"] for row in found["latency"]] == [1, 20, 200, 2000]
     assert [row["clients"] for row in found["throughput"]] == [1, 8, 32]
+    assert [row["what"] for row in found["http"]][:2] == ["LabCue, 20", "LabCue, 20"]
+    assert "HealthChain was not measured" in (tmp_path / "report.md").read_text()
     assert "## Throughput" in (tmp_path / "report.md").read_text()
