@@ -13,7 +13,10 @@ _LINK = re.compile(r"(?i)\b(https?|ftp|mailto|javascript|data|www)(?=[:.])")
 
 def plain(text: str, limit: int = 120) -> str:
     """One line without control or format characters, cut at ``limit``."""
-    kept = "".join(" " if character.isspace() else character for character in text if _visible(character))
+    if text.isascii() and text.isprintable():
+        kept = text  # most texts: nothing to take out
+    else:
+        kept = "".join(" " if character.isspace() else character for character in text if _visible(character))
     kept = " ".join(kept.split())
     return kept if len(kept) <= limit else kept[: limit - 1].rstrip() + "…"
 

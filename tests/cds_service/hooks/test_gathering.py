@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tests.bundles import PANEL, bundle, observation
-from tests.cds_service.hooks.conftest import Door, Open, issues, request
-from tests.cds_service.hooks.fhir_server import MEDIA, FhirServer, Handler, fhir, fhir_server, searchset
+from tests.cds_service.hooks.conftest import Open, issues, request
+from tests.cds_service.hooks.fhir_server import MEDIA, Handler, fhir, fhir_server, searchset
 
 POTASSIUM = observation("k", "2823-3", 6.9, "mmol/L", 3.5, 5.1)
 SODIUM = observation("na", "2951-2", 140, "mmol/L", 135, 145)
@@ -390,10 +390,3 @@ async def test_only_allowed_servers_are_asked(open_door: Open) -> None:
             assert response.status_code == 412
             assert why in response.text
     assert ehr.asked == []
-
-
-async def test_what_the_door_asks_is_closed_with_it(open_door: Open) -> None:
-    async with both(open_door, observations=[SODIUM]) as (ehr, door):
-        await door.call(request(fhirServer=ehr.base, **VIEW))
-    assert isinstance(ehr, FhirServer)
-    assert isinstance(door, Door)
