@@ -159,7 +159,7 @@ def test_intervals_by_sex_age_and_pregnancy(catalog: Catalog) -> None:
 
 
 def test_no_interval_where_none_is_known(catalog: Catalog) -> None:
-    assert catalog.analytes["ferritin"].interval_for(sex="male", age_years=5.0, pregnant=None) is None
+    assert catalog.analytes["haptoglobin"].interval_for(sex="male", age_years=5.0, pregnant=None) is None
     assert catalog.analytes["psa"].interval_for(sex="female", age_years=60.0, pregnant=None) is None
     assert catalog.analytes["psa"].interval_for(sex=None, age_years=60.0, pregnant=None) is None
     assert catalog.analytes["sodium"].critical_for(age_years=None) is not None
@@ -178,6 +178,32 @@ def test_critical_limits_by_age(catalog: Catalog) -> None:
 def test_hba1c_between_its_two_units(catalog: Catalog) -> None:
     (conversion,) = catalog.analytes["hba1c"].conversions
     assert 48 * conversion.factor + conversion.offset == pytest.approx(6.5, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("analyte", "sex", "age", "pregnant", "low", "high"),
+    [
+        ("sodium", None, 0.01, None, 133, 146),
+        ("neutrophils", "female", 0.003, None, 5.0, 28.0),
+        ("lymphocytes", "male", 1.5, None, 4.0, 10.5),
+        ("lymphocytes", "male", 40, None, 1.32, 3.57),
+        ("leucocytes", "female", 15, None, 4.5, 13.0),
+        ("ferritin", "male", 5, None, 14, 79),
+        ("ferritin", "male", 17, None, 11, 172),
+        ("urea", "female", 12, None, 2.6, 6.8),
+        ("alt", "male", 8, None, None, 30),
+        ("triglycerides", "female", 8, None, None, 99),
+        ("osmolality", "female", 30, True, 275, 289),
+        ("osmolality", "female", 30, None, 275, 295),
+        ("free-t4", "female", 30, True, 0.5, 1.2),
+    ],
+)  # fmt: skip
+def test_children_and_pregnancy_have_their_own(
+    catalog: Catalog, analyte: str, sex: str | None, age: float, pregnant: bool | None, low: float | None, high: float
+) -> None:
+    found = catalog.analytes[analyte].interval_for(sex=sex, age_years=age, pregnant=pregnant)  # type: ignore[arg-type]
+    assert found is not None
+    assert (found.low, found.high) == (low, high)
 
 
 SOURCES = 's = "A citation that is long enough"\n'

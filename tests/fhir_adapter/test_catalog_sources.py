@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -41,3 +42,22 @@ def test_every_difference_has_a_decision(shared_data: Path) -> None:
         if not any(line.startswith(one.row) and len(line) > len(one.row) + 10 for line in lines)
     ]
     assert undecided == []
+
+
+def test_the_second_flowsheet_says_the_same(shared_data: Path) -> None:
+    """c17.json's limits are those of h17.json, so that its differences are decided, too."""
+    folder = shared_data / "reference-ranges-lhncbc"
+    if not folder.is_dir():
+        pytest.skip("the LHNCBC intervals are not here")
+    limits: list[dict[tuple[str, str], tuple[object, object]]] = []
+    for name in ("h17.json", "c17.json"):
+        entries = json.loads((folder / name).read_text(encoding="utf-8"))[1:]
+        limits.append(
+            {
+                (one.get("E", ""), one["B"]): (one.get("J"), one.get("K"))
+                for one in entries
+                if one.get("E") in load().by_loinc
+            }
+        )
+    assert len(limits[1]) > 40
+    assert {key: pair for key, pair in limits[1].items() if limits[0].get(key) != pair} == {}

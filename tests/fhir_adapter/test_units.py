@@ -8,6 +8,7 @@ import itertools
 import math
 import subprocess
 import sys
+import tomllib
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_adapter import units
+from fhir_adapter.catalog import load
 from fhir_adapter.unit_algebra import measure
 from fhir_adapter.units import convert, factor, normalize_unit
 
@@ -200,12 +202,7 @@ def test_typical_units_import_nothing_slow() -> None:
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-LENIENT = {
-    "1-108": "10+3/ul: read as laboratories mean it",
-    "1-149": "iU: laboratories write IU without brackets",
-    "1-330": "U/1h: read as U/h",
-}
-"""Invalid to UCUM, read here all the same, because laboratories write so."""
+EXCEPTIONS = tomllib.loads((Path(__file__).parent / "ucum_exceptions.toml").read_text(encoding="utf-8"))
 
 
 def _cases(shared_data: Path, group: str) -> list[dict[str, str]]:
@@ -224,8 +221,8 @@ def test_ucum_functional_conversions(shared_data: Path) -> None:
         outcome = float(case["outcome"])
         digits = len(case["outcome"].lower().split("e")[0].replace(".", "").strip("0")) or 1
         found = convert(float(case["value"]), case["srcUnit"], case["dstUnit"])
-        assert found is not None, case
-        assert math.isclose(found, outcome, rel_tol=max(10.0 ** (1 - digits), 1e-6)), (case, found)
+        right = found is not None and math.isclose(found, outcome, rel_tol=max(10.0 ** (1 - digits), 1e-6))
+        assert right == (case["id"] not in EXCEPTIONS["conversion"]), (case, found)
 
 
 def test_ucum_functional_validity(shared_data: Path) -> None:
@@ -234,7 +231,7 @@ def test_ucum_functional_validity(shared_data: Path) -> None:
         for case in _cases(shared_data, "validation")
         if (normalize_unit(case["unit"]) is not None) != (case["valid"] == "true")
     }
-    assert set(wrong) == set(LENIENT), wrong
+    assert set(wrong) == set(EXCEPTIONS["validity"]), wrong
 
 
 NOT_UNITS = {"", "+/-", "N/A"}
@@ -252,27 +249,42 @@ def test_every_unit_of_mimic_is_known(shared_data: Path) -> None:
 
 
 def test_nhanes_columns_in_two_units_agree(shared_data: Path) -> None:
-    """The survey gives these analytes in US and in SI units: one converts into the other."""
+    """The survey gives these analytes in US and in SI units, row by row: one converts into the other within what both columns were rounded to
+    and the survey's own factor (it takes 88.4 for creatinine and 0.01129 for triglycerides)."""
     file = shared_data / "nhanes-2017-2018" / "labs.csv.gz"
     if not file.is_file():
         pytest.skip("NHANES is not here")
+    analytes = load().analytes
     columns = [
-        ("LBXSGL", "mg/dL", "LBDSGLSI", "mmol/L", 180.156),
-        ("LBXSCR", "mg/dL", "LBDSCRSI", "umol/L", 113.12),
-        ("LBXSCA", "mg/dL", "LBDSCASI", "mmol/L", 40.078),
-        ("LBXSAL", "g/dL", "LBDSALSI", "g/L", None),
-        ("LBXSTB", "mg/dL", "LBDSTBSI", "umol/L", 584.66),
-        ("LBXSPH", "mg/dL", "LBDSPHSI", "mmol/L", 30.973762),
-        ("LBXSBU", "mg/dL", "LBDSBUSI", "mmol/L", 28.0134),
+        ("LBXSAL", "g/dL", "LBDSALSI", "g/L", "albumin"),
+        ("LBXSBU", "mg/dL", "LBDSBUSI", "mmol/L", "urea-nitrogen"),
+        ("LBXSCR", "mg/dL", "LBDSCRSI", "umol/L", "creatinine"),
+        ("LBXSGB", "g/dL", "LBDSGBSI", "g/L", "globulin"),
+        ("LBXSGL", "mg/dL", "LBDSGLSI", "mmol/L", "glucose"),
+        ("LBXSIR", "ug/dL", "LBDSIRSI", "umol/L", "iron"),
+        ("LBXSPH", "mg/dL", "LBDSPHSI", "mmol/L", "phosphate"),
+        ("LBXSTB", "mg/dL", "LBDSTBSI", "umol/L", "bilirubin-total"),
+        ("LBXSCA", "mg/dL", "LBDSCASI", "mmol/L", "calcium"),
+        ("LBXSCH", "mg/dL", "LBDSCHSI", "mmol/L", "cholesterol"),
+        ("LBXSTP", "g/dL", "LBDSTPSI", "g/L", "total-protein"),
+        ("LBXSTR", "mg/dL", "LBDSTRSI", "mmol/L", "triglycerides"),
+        ("LBXSUA", "mg/dL", "LBDSUASI", "umol/L", "uric-acid"),
     ]
     with gzip.open(file, "rt", encoding="utf-8") as lines:
-        rows = list(itertools.islice(csv.DictReader(lines), 2000))
-    for us, us_unit, si, si_unit, molar_mass in columns:
-        pairs = [(float(row[us]), float(row[si])) for row in rows if row[us] and row[si] and float(row[si]) > 0.01]
-        assert len(pairs) > 500
-        ratio = factor(us_unit, si_unit, molar_mass=molar_mass)
+        rows = list(csv.DictReader(lines))
+    for us, us_unit, si, si_unit, name in columns:
+        ratio = factor(us_unit, si_unit, molar_mass=analytes[name].molar_mass)
         assert ratio is not None
-        assert sum(one for one, _ in pairs) * ratio == pytest.approx(sum(other for _, other in pairs), rel=0.02), us
+        pairs = [(row[us], row[si]) for row in rows if row[us] and row[si]]
+        assert len(pairs) > 4000, us
+        for one, other in pairs:
+            rounding = _step(one) * ratio / 2 + _step(other) / 2
+            assert abs(float(one) * ratio - float(other)) <= rounding + 0.005 * float(other), (us, one, other)
+
+
+def _step(text: str) -> float:
+    """What a number as printed was rounded to; trailing zeros are lost in the survey's files, so never less than a hundredth."""
+    return max(10.0 ** -len(text.partition(".")[2]), 0.01) if "." in text else 1.0
 
 
 def test_measure_keeps_kinds_apart() -> None:
