@@ -30,6 +30,7 @@ def measure(quick: bool) -> dict[str, Any]:
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "quick": quick,
         "steps": steps.measure(sizes, 2 if quick else 15),
+        "catalog load ms": round(steps.catalog_load_ms(2 if quick else 15), 1),
         "fhir.resources µs/Observation": round(steps.fhir_resources(2 if quick else 15), 1),
     }
     note("who calls…")

@@ -48,6 +48,16 @@ def measure(sizes: tuple[int, ...], repeats: int) -> list[Row]:
     return rows
 
 
+def catalog_load_ms(repeats: int) -> float:
+    """Milliseconds of reading and checking the catalog, as at each start."""
+
+    def work() -> None:
+        catalog.load.cache_clear()
+        catalog.load()
+
+    return timed(work, repeats) * 1e3
+
+
 def fhir_resources(repeats: int) -> float:
     """Microseconds per Observation of fhir.resources' R4B models, for comparison."""
     from fhir.resources.R4B.observation import Observation
