@@ -71,6 +71,7 @@ def report(found: dict[str, Any]) -> str:
         + (" Quick run: too few repeats to quote." if found["quick"] else ""),
         "## Steps, in process",
         table(found["steps"]),
+        f"Reading and checking the catalog: {found['catalog load ms']} ms.",
         f"fhir.resources (R4B models), for comparison: {found['fhir.resources µs/Observation']} µs per Observation.",
         "## `Evaluate` over loopback gRPC, one client",
         table(found["latency"]),
