@@ -103,6 +103,9 @@ def _bind(settings: Settings) -> socket.socket:
     host = settings.host.strip("[]")
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Inherited by each connection: an answer's head and body are two writes, and the second would wait for the client's
+    # delayed acknowledgement of the first, 40 ms.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listening.bind((host, settings.http_port))
         listening.listen(2048)
