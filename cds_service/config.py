@@ -99,7 +99,7 @@ class Settings(BaseSettings):
 
     max_concurrency: int = Field(2, ge=1, description="Evaluations that compute at the same time.")
     max_queue: int = Field(
-        64, ge=0, description="Evaluations more that may wait, in line or for the model; the next is refused."
+        32, ge=0, description="Evaluations more that may wait, in line or for the model; the next is refused."
     )
     default_deadline_s: float = Field(
         10.0, gt=0, description="Deadline of a call that brings none; also the longest granted."

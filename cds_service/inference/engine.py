@@ -84,6 +84,16 @@ class FreesMemory(Protocol):
 
 
 @runtime_checkable
+class PrefersSize(Protocol):
+    """An engine that gains nothing from passes beyond a size: those behind would only wait longer."""
+
+    @property
+    def pass_tokens(self) -> int:
+        """Tokens of one pass, at most."""
+        ...
+
+
+@runtime_checkable
 class Bounded(Protocol):
     """What answers a caller inside its deadline: the batcher, or an engine that has a queue of its own elsewhere."""
 

@@ -55,6 +55,11 @@ class OnnxEngine:
         """Most results the model takes in one prompt, from the manifest; None where it sets none."""
         return self._manifest.max_results
 
+    @property
+    def pass_tokens(self) -> int:
+        """About three panels of 20: on a CPU a token costs the same alone and among others."""
+        return 1024
+
     def warm_up(self) -> None:
         """A short and a long panel, so that memory for both is there.
 

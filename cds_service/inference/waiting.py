@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from cds_service.inference.engine import Engine, Prepared, SlotScores
+from cds_service.inference.engine import Engine, PrefersSize, Prepared, SlotScores
 from fhir_adapter.errors import Cancelled, EngineLate, LabCueError, Overloaded
 
 
@@ -107,12 +107,14 @@ class Waiting:
 
     def take(self, tokens: int) -> list[Row]:
         """The rows of the next pass: at most ``tokens`` tokens (a longer row goes alone), all for the engine that the first entry
-        asks. Entries that nobody waits for any more are ended and left out."""
+        asks, fewer where that engine prefers it. Entries that nobody waits for any more are ended and left out."""
         with self._changed:
             self._drop()
             if not self._entries:
                 return []
             engine = self._entries[0].engine
+            if isinstance(engine, PrefersSize):
+                tokens = min(tokens, engine.pass_tokens)
             taken: list[Row] = []
             used = 0
             going = [entry for entry in self._entries if entry.engine is engine]

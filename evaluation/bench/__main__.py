@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from evaluation.bench import http, service, steps, trust
+from evaluation.bench import batching, http, load, service, steps, trust
 
 PACKAGES = ("labcue", "grpcio", "protobuf", "msgspec", "fhir.resources")
 
@@ -47,6 +47,12 @@ def measure(quick: bool) -> dict[str, Any]:
             server.http, {20: 5, 200: 3} if quick else {20: 500, 200: 200}
         )
         found["resident_mib_after"] = server.resident_mib
+    note("the embedded model under load…")
+    with service.served(()) as server:
+        found["model_startup_s"] = round(server.startup_s, 2)
+        found["load"] = load.measure(server.target, quick=quick)
+        found["model_resident_mib"] = server.resident_mib
+    found["batching"] = batching.measure(64 if quick else 2000)
     found["help_s"] = round(service.help_seconds(1 if quick else 5), 2)
     return found
 
@@ -67,7 +73,7 @@ def report(found: dict[str, Any]) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
     parts = [
         "# Benchmark",
-        f"{found['measured']}, {found['cores']} cores, Python {found['python']}; {packages}. Rules only (`engine=none`)."
+        f"{found['measured']}, {found['cores']} cores, Python {found['python']}; {packages}. Rules only (`engine=none`) where no model is named."
         + (" Quick run: too few repeats to quote." if found["quick"] else ""),
         "## Steps, in process",
         table(found["steps"]),
@@ -81,7 +87,19 @@ def report(found: dict[str, Any]) -> str:
         table(found["trust"]),
         "## CDS Hooks over loopback HTTP",
         table(found["http"]) + ("" if found["healthchain"] is None else f"\n\n{found['healthchain']}"),
+        "## The embedded model, 20 results",
+        "One client, one call at a time:",
+        table(found["load"]["unloaded"]),
+        "Closed loop, each client sending as soon as it was answered; capacity is what 32 of them get through:",
+        table(found["load"]["closed"]),
+        "Open loop, Poisson arrivals, latency from the moment a request was due, default settings:",
+        table(found["load"]["open"]),
+        table(load.verdicts(found["load"])),
+        "## The batcher before a simulated accelerator",
+        f"A pass takes {batching.PASS_S * 1e3:.0f} ms and {batching.PROMPT_S * 1e3:.1f} ms a prompt; nothing else is measured.",
+        table(found["batching"]),
         "## Process",
+        f"With the embedded model: start to SERVING {found['model_startup_s']} s, resident {found['model_resident_mib']} MiB after load.",
         f"Start to SERVING {found['startup_s']} s; `labcue --help` {found['help_s']} s; resident memory "
         f"{found['resident_mib_before']} MiB before, {found['resident_mib_after']} MiB after.",
     ]

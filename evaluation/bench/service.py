@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +25,9 @@ COMMAND = [
     "0",
     "--http-port",
     "0",
-    "--engine",
-    "none",
-    "--set",
-    "max_queue=256",
 ]
+RULES = ("--engine", "none", "--set", "max_queue=256")
+"""Rules only, with room for all clients of the throughput measure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +50,10 @@ class Server:
 
 
 @contextmanager
-def served() -> Iterator[Server]:
-    """The service for the length of the block; ended by SIGTERM and waited for."""
+def served(options: Sequence[str] = RULES) -> Iterator[Server]:
+    """The service, with options of `labcue serve`, for the length of the block; ended by SIGTERM and waited for."""
     began = time.perf_counter()
-    process = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*COMMAND, *options], stdout=subprocess.PIPE, text=True)
     try:
         lines = [process.stdout.readline() if process.stdout is not None else "" for _ in range(2)]
         if not all(line.startswith("labcue serves on ") for line in lines):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
+from statistics import mean, pstdev
 
 import pytest
 
 from cds_service.config import Settings
 from cds_service.pipeline import Pipeline
-from evaluation.bench import trust
+from cds_service.serving import running
+from evaluation.bench import batching, load, trust
 from evaluation.bench.__main__ import main
 from evaluation.panels import bundle
 from fhir_adapter import catalog
@@ -30,6 +33,37 @@ def test_what_it_costs_to_know_who_calls() -> None:
     ]
 
 
+def test_arrivals_are_poisson_and_the_same_for_a_seed() -> None:
+    times = load.arrivals(100, 50, seed=3)
+    assert times == load.arrivals(100, 50, seed=3) == sorted(times)
+    assert 4500 < len(times) < 5500
+    gaps = [after - before for before, after in pairwise(times)]
+    assert 0.9 < pstdev(gaps) / mean(gaps) < 1.1
+
+
+async def test_open_loop_counts_each_ending_and_the_time_from_when_it_was_due() -> None:
+    """Two requests are due together before a service that takes one: the second is shed, or waits for the first."""
+    settings = Settings(engine="none", port=0, doors="grpc", max_concurrency=1, max_queue=0)
+    async with running(settings) as server:
+        outcomes = await load.open_loop(f"127.0.0.1:{server.port}", [0.0] * 20)
+    assert len(outcomes) == 20
+    assert {outcome.ending for outcome in outcomes} <= {"ok", "overloaded"}
+    assert all(outcome.seconds > 0 for outcome in outcomes)
+    row = load.summary("x", 1.0, outcomes)
+    assert row["answered"] == sum(outcome.ending == "ok" for outcome in outcomes) >= 1
+    assert row["other endings"] == 0
+
+
+def test_a_summary_of_nothing_answered_says_so() -> None:
+    row = load.summary("x", 1.0, [load.Outcome("overloaded", 0.001), load.Outcome("deadline-exceeded", 5.0)])
+    assert (row["answered"], row["other endings"], row["p99 ms"]) == (0, 1, "-")
+    assert row["shed (RESOURCE_EXHAUSTED)"] == "50.0%"
+
+
+def test_the_batcher_shares_passes_that_cost() -> None:
+    assert [row["callers"] for row in batching.measure(4, clients=(1, 4))] == [1, 4]
+
+
 @pytest.mark.slow
 def test_a_quick_run_writes_its_report(tmp_path: Path) -> None:
     assert main(["--quick", "--out", str(tmp_path)]) == 0
@@ -38,4 +72,6 @@ def test_a_quick_run_writes_its_report(tmp_path: Path) -> None:
     assert [row["clients"] for row in found["throughput"]] == [1, 8, 32]
     assert [row["what"] for row in found["http"]][:2] == ["LabCue, 20", "LabCue, 20"]
     assert "HealthChain was not measured" in (tmp_path / "report.md").read_text()
+    assert [row["clients"] for row in found["load"]["closed"]] == [1, 32]
+    assert len(found["load"]["open"]) == 3
     assert "## Throughput" in (tmp_path / "report.md").read_text()

@@ -127,6 +127,18 @@ def test_a_pass_holds_tokens_not_requests_and_callers_take_turns() -> None:
         assert some.engine.passes == [[[99]], [[10], [1], [2]], [[11], [12], [13]], [[14], [15]]]
 
 
+def test_an_engine_may_prefer_smaller_passes() -> None:
+    engine = Telling()
+    engine.pass_tokens = COST * 2  # type: ignore[attr-defined]
+    with callers(engine) as some:
+        first = some.hold()
+        others = [some.ask(number) for number in (1, 2, 3)]
+        some.engine.gate.set()
+        for done in (first, *others):
+            done.result(20)
+        assert some.engine.passes == [[[99]], [[1], [2]], [[3]]]
+
+
 def test_a_row_beyond_the_budget_goes_alone() -> None:
     with callers(tokens=1) as some:
         first = some.hold()
