@@ -81,7 +81,7 @@ def _print(found: Report) -> None:
         table.add_column(title, min_width=26)
         for name in ("sent", "answered", "overridden", "rate"):
             table.add_column(name, justify="right")
-        table.add_column("most frequent reasons", overflow="fold")
+        table.add_column("reasons", overflow="fold")
         for one in lines[:ROWS]:
             reasons = ", ".join(f"{plain(reason, 40)} {count}" for reason, count in list(one.reasons.items())[:3])
             counts = (one.sent, one.answered, one.overridden)
