@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import metadata
 from itertools import chain
@@ -64,7 +64,7 @@ def summarise(records: Sequence[Record], timings: Sequence[Timing]) -> dict[str,
     """The figures: cases by kind of result, the model's probability, subgroups, latency."""
     cases: dict[str, dict[str, dict[str, Any]]] = {}
     for kind, title in KINDS.items():
-        rows = {}
+        rows: dict[str, dict[str, Any]] = {}
         for case in CASES:
             chosen = [one for one in records if one.case == case and one.kind == kind]
             if chosen:
@@ -87,7 +87,7 @@ def summarise(records: Sequence[Record], timings: Sequence[Timing]) -> dict[str,
 
 
 def _tables(
-    records: Sequence[Record], whole: dict[str, Any], timings: Sequence[Timing]
+    records: Sequence[Record], whole: Mapping[Case, dict[str, dict[str, Any]]], timings: Sequence[Timing]
 ) -> dict[str, list[dict[str, object]]]:
     found: dict[str, list[dict[str, object]]] = {}
     found["The same recall where fewer are abnormal (precision of what is served, computed)"] = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -67,7 +67,9 @@ class Timing:
     steps: dict[str, float]
 
 
-def records_of(trace: Trace, truth: dict[int, Said], group: str, case: str, thresholds: Thresholds) -> Iterator[Record]:
+def records_of(
+    trace: Trace, truth: Mapping[int, Said], group: str, case: str, thresholds: Thresholds
+) -> Iterator[Record]:
     """The records of one bundle's results that have a label."""
     panel = trace.panel
     rules = policy.decide(panel, assess(panel), None, thresholds=thresholds, model=None, degraded=None)
@@ -165,7 +167,7 @@ def _bare(pipeline: Pipeline, data: bytes, case: Case) -> tuple[Trace, dict[int,
 
 
 def _both(
-    trace: Trace, truth: dict[int, Said], group: str, case: str, pipeline: Pipeline, spent: float
+    trace: Trace, truth: Mapping[int, Said], group: str, case: str, pipeline: Pipeline, spent: float
 ) -> tuple[list[Record], Timing]:
     found = list(records_of(trace, truth, group, case, pipeline.thresholds))
     return found, Timing(case, len(trace.panel.results), {**trace.evaluation.timings, "total": spent})

@@ -1,4 +1,4 @@
-"""Temperature and threshold, fitted on the validation split after training, never on what is reported."""
+"""Temperature and thresholds, fitted on the validation split after training, never on what is reported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 from training.examples import Example
 
-WITHHELD = ("site", "usual")
+FITTED = ("lab", "site", "usual", "none", "words")
+"""Grounds that get a threshold of their own: the laboratory's interval where it is shown, the others where it is withheld."""
 JUDGED = ("flag", "interpretation", "feedback")
 ENOUGH = 100
 """Abnormal results that a group needs before its recall counts."""
@@ -16,11 +17,12 @@ ENOUGH = 100
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """``temperature`` divides the logits; at ``threshold`` and above P(abnormal) flags. ``groups``: for each source and case of
-    withheld intervals precision and recall at that threshold."""
+    """``temperature`` divides the logits; at ``threshold`` and above P(abnormal) flags, at ``thresholds`` for some grounds. ``groups``: for
+    each source and ground precision and recall at its threshold."""
 
     temperature: float
     threshold: float
+    thresholds: Mapping[str, float]
     groups: Mapping[str, Mapping[str, float]]
 
 
@@ -53,11 +55,14 @@ def fit_threshold(groups: Mapping[str, tuple[Sequence[float], Sequence[bool]]], 
     return 0.05
 
 
-def calibrate(examples: Sequence[Example], logits: Any, labels: Any, *, recall: float, highest: float) -> Fitted:
-    """Fits both on slots in the order of ``examples``.
+def calibrate(
+    examples: Sequence[Example], logits: Any, labels: Any, *, recall: Mapping[str, float], highest: float
+) -> Fitted:
+    """Fits temperature and thresholds on slots in the order of ``examples``. ``recall``: what each of FITTED has to keep.
 
-    Where somebody's own judgement is among the labels (a laboratory's flag or interpretation, a clinician's feedback), the threshold is
+    Where somebody's own judgement is among the labels (a laboratory's flag or interpretation, a clinician's feedback), a threshold is
     fitted on those alone: an invented laboratory's limits are as far off as the simulator was told, and no threshold makes up for that.
+    A ground with too few abnormal results takes the default, the lowest threshold of the others.
     """
     import torch
 
@@ -65,20 +70,33 @@ def calibrate(examples: Sequence[Example], logits: Any, labels: Any, *, recall: 
     abnormal = 1 - torch.softmax(logits.double() / temperature, dim=-1)[:, 0]
     truth = labels != 0
     slots = [(one, slot) for one in examples for slot in one.slots]
-    groups: dict[str, tuple[list[float], list[bool]]] = {}
-    judged: set[str] = set()
+    groups: dict[tuple[str, str], tuple[list[float], list[bool]]] = {}
+    judged: set[tuple[str, str]] = set()
     for (one, slot), p, true in zip(slots, abnormal.tolist(), truth.tolist(), strict=True):
-        if one.case not in WITHHELD:
+        if (one.case == "given") != (slot.ground == "lab"):
             continue
-        name = f"{one.source}, {one.case}, {'numbers' if slot.numeric else 'words'}"
+        key = one.source, slot.ground
         if slot.origin in JUDGED:
-            judged.add(name)
-        ps, trues = groups.setdefault(name, ([], []))
+            judged.add(key)
+        ps, trues = groups.setdefault(key, ([], []))
         ps.append(p)
         trues.append(true)
-    real = {name: group for name, group in groups.items() if name in judged and sum(group[1]) >= ENOUGH}
-    threshold = fit_threshold(real or groups, recall, highest)
-    return Fitted(temperature, threshold, {name: figures(*group, threshold) for name, group in sorted(groups.items())})
+    thresholds = {}
+    for ground in FITTED:
+        there = {source: group for (source, of), group in groups.items() if of == ground and sum(group[1]) >= ENOUGH}
+        real = {source: group for source, group in there.items() if (source, ground) in judged}
+        if there:
+            thresholds[ground] = fit_threshold(real or there, recall[ground], highest)
+    default = min(thresholds.values(), default=highest)
+    return Fitted(
+        temperature,
+        default,
+        thresholds,
+        {
+            f"{source}, {ground}": figures(*group, thresholds.get(ground, default))
+            for (source, ground), group in sorted(groups.items())
+        },
+    )
 
 
 def figures(ps: Sequence[float], trues: Sequence[bool], threshold: float) -> dict[str, float]:

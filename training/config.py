@@ -31,6 +31,8 @@ class NewModel(_Part):
     positions: int = Field(4096, ge=256)
     init: float = Field(0.06, gt=0, lt=1)
     dropout: float = Field(0.0, ge=0, lt=1)
+    lens: Literal["positions", "numbers"] = "positions"
+    """What its tokenizer lets through: the adapter's arithmetic, or the bare value, unit and limits (to compare)."""
 
 
 class Lora(_Part):
@@ -61,11 +63,20 @@ class Optimiser(_Part):
 
 
 class Calibrate(_Part):
-    """How the threshold is chosen on the validation split: the highest at which every group of withheld intervals keeps this recall
-    (groups with real labels alone, where there are some)."""
+    """How the thresholds are chosen on the validation split: for each ground the highest at which every source keeps this recall
+    (sources with real labels alone, where there are some)."""
 
-    recall: float = Field(0.94, gt=0, lt=1)
+    lab: float = Field(0.999, gt=0, lt=1)
+    site: float = Field(0.985, gt=0, lt=1)
+    usual: float = Field(0.94, gt=0, lt=1)
+    none: float = Field(0.80, gt=0, lt=1)
+    words: float = Field(0.98, gt=0, lt=1)
     highest: float = Field(0.5, gt=0, lt=1)
+
+    @property
+    def recall(self) -> dict[str, float]:
+        """Ground → the recall to keep."""
+        return {"lab": self.lab, "site": self.site, "usual": self.usual, "none": self.none, "words": self.words}
 
 
 class Config(_Part):

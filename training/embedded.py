@@ -21,7 +21,7 @@ from training.config import load
 
 CONFIG = Path(__file__).parent / "configs" / "embedded.yaml"
 TARGET = Path(__file__).parents[1] / "cds_service" / "inference" / "embedded"
-SIMULATED = 24_000
+SIMULATED = 12_000
 
 
 def sources(data: Path) -> list[str]:
@@ -63,6 +63,7 @@ def card(training: dict[str, Any], evaluation: dict[str, Any] | None) -> str:
         f"| {name} | {one['results']:,} | {one['abnormal']:.3f} | {one['precision']:.3f} | {one['recall']:.3f} |"
         for name, one in calibration["groups"].items()
     )
+    thresholds = ", ".join(f"{at:g} ({ground})" for ground, at in calibration["thresholds"].items())
     return f"""# The embedded model
 
 A MistralForCausalLM of {training["parameters"]:,} parameters with a tokenizer of its own, trained from nothing. It gives each result of a
@@ -78,15 +79,16 @@ device: a clinician decides. Not for choosing a treatment, not without the rules
 {data}
 
 MIMIC-IV Clinical Database Demo 2.2 (PhysioNet, ODbL 1.0): one American hospital, mostly intensive care. NHANES 2017-2018 (US government work): real people's
-values, but the intervals and labels are invented laboratories'. Simulated: invented altogether. Patients are split by a hash,
+values, but the intervals and labels are invented laboratories', two of three as some real laboratory prints them
+(`training/known_limits.toml`). Simulated: invented altogether. Patients are split by a hash,
 70/15/15. No patient's data is in the package.
 
 ## How
 
-`make embedded-model` (`training/configs/embedded.yaml`), {training["seconds"]} s. Temperature {calibration["temperature"]}, threshold
-{calibration["threshold"]}, fitted on the validation split: recall first. On that split at that threshold, intervals withheld:
+`make embedded-model` (`training/configs/embedded.yaml`), {training["seconds"]} s. Temperature {calibration["temperature"]}; thresholds
+{thresholds}, fitted on the validation split: recall first. On that split at those thresholds, intervals withheld:
 
-| source and interval shown | results | abnormal | precision | recall |
+| source, and what it leans on | results | abnormal | precision | recall |
 | --- | --- | --- | --- | --- |
 {validation}
 
@@ -96,7 +98,8 @@ values, but the intervals and labels are invented laboratories'. Simulated: inve
 
 - One real hospital. Where laboratories are unlike those that it knows and send no interval, its probability is a guess from the usual interval.
 - Children, pregnancy and rare tests are seldom in its data.
-- It reads names, sides, positions and logs; not the raw number, the unit or comments.
+- It reads names, sides, positions and logs, which tests were done together, and the share outside; not the raw number, the unit or comments.
+- It knows habits of that one hospital (no flag on a manual differential's 0 %); a floor of rules keeps what a laboratory's own interval says.
 - Weights: Apache-2.0, as the code; the figures from MIMIC-IV's demo are a produced work under ODbL.
 """
 

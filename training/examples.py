@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from cds_service.clinical.interval import beyond
+from cds_service.domain import ground_of
 from fhir_adapter.model import Panel, PanelResult, Quantity, Span
 from fhir_adapter.prompt import LABELS, chunks
 
@@ -26,6 +27,9 @@ simulator's truth."""
 CASES = ("given", "site", "usual")
 """What the prompt shows of intervals: the laboratory's own; withheld, with the site's in its place; withheld, with the usual one."""
 
+SHUFFLED = 0.4
+"""Share of examples whose results stand in a random order; the others keep the laboratory's, as served."""
+
 MAX_RESULTS = 40
 """Most results in one example, as many as the service puts into one prompt."""
 
@@ -35,13 +39,15 @@ class DataError(Exception):
 
 
 class SlotLabel(msgspec.Struct, frozen=True, array_like=True):
-    """One slot: its end in the prompt (characters), the label, who says so, the test, and whether the result is a number."""
+    """One slot: its end in the prompt (characters), the label, who says so, the test, whether the result is a number, and what a
+    judgement of it leans on (:data:`cds_service.domain.Ground`)."""
 
     end: int
     label: str
     origin: str
     test: str
     numeric: bool = True
+    ground: str = "none"
 
 
 class Example(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,7 +108,9 @@ def make(
                 continue
             placed = panel.results[slot.result]
             numeric = isinstance(placed.result.value, Quantity | Span)
-            slots.append(SlotLabel(slot.end, raised(label[0], placed), label[1], placed.series or "", numeric))
+            slots.append(
+                SlotLabel(slot.end, raised(label[0], placed), label[1], placed.series or "", numeric, ground_of(placed))
+            )
         if slots:
             made.append(
                 Example(
@@ -120,10 +128,11 @@ def make(
 
 
 def pieces(panel: Panel, chance: random.Random, most: int = MAX_RESULTS) -> Iterator[tuple[Panel, list[int]]]:
-    """The panel in pieces of 1 to ``most`` neighbouring results, of random length, each with its results' indices."""
+    """The panel in pieces of neighbouring results, each with its results' indices: half of them of ``most`` results, as the service asks
+    of a long panel, the others of 1 to ``most``."""
     start = 0
     while start < len(panel.results):
-        stop = min(start + chance.randint(1, most), len(panel.results))
+        stop = min(start + (most if chance.random() < 0.5 else chance.randint(1, most)), len(panel.results))
         yield replace(panel, results=panel.results[start:stop]), list(range(start, stop))
         start = stop
 

@@ -3,7 +3,7 @@
     labcue train --config training/configs/embedded.yaml
     python -m training.finetune --config training/configs/mistral-7b-lora.yaml --dry-run
 
-Reads a dataset of :mod:`training.build`, trains with transformers' Trainer, fits temperature and threshold on the validation split, and
+Reads a dataset of :mod:`training.build`, trains with transformers' Trainer, fits temperature and thresholds on the validation split, and
 writes a folder that the service loads (``output_dir/final``). Run again after a kill, it goes on from its last checkpoint.
 """
 
@@ -24,6 +24,8 @@ from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
 
 from cds_service.inference.slots import label_ids
 from cds_service.inference.weights import load_model, load_tokenizer
@@ -82,15 +84,28 @@ def run(config: Config, *, quiet: bool = False) -> dict[str, Any]:
     trainer = _trainer(config, model, labels, rows, shown, quiet)
     try:
         trainer.train(resume_from_checkpoint=_last_checkpoint(config.output_dir))
-    except OSError as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
+        if (why := _unwritten(error)) is None:
+            raise
         raise TrainingFailed(
-            f"{config.output_dir}: {error.strerror or 'a checkpoint could not be written'}; free some space and run again, "
+            f"{config.output_dir}: a checkpoint can't be written ({why}); free some space and run again, "
             f"training goes on from its last whole checkpoint"
         ) from None
     history = [entry for entry in trainer.state.log_history if "eval_loss" in entry]
     logits, truth, kept = predict(trainer.model, tokenizer, labels, validation, longest)
     fitted = calibrate(kept, logits, truth, recall=config.calibrate.recall, highest=config.calibrate.highest)
     return save(config, trainer.model, tokenizer, label_tokens, fitted, dataset, history, seconds=time.time() - began)
+
+
+def _unwritten(error: Exception) -> str | None:
+    """Why a file could not be written; None where the error is another one. A full disk reaches us as OSError, as safetensors' own
+    error, or as torch's bare RuntimeError."""
+    if isinstance(error, OSError):
+        return error.strerror or "no reason given"
+    text = str(error)
+    if isinstance(error, SafetensorError) or "PytorchStreamWriter" in text or "unexpected pos" in text:
+        return "the file is incomplete"
+    return None
 
 
 def recalibrate(config: Config) -> dict[str, Any]:
@@ -114,7 +129,7 @@ def recalibrate(config: Config) -> dict[str, Any]:
     logits, truth, kept = predict(model, tokenizer, labels, _examples(config, "validation"), longest)
     fitted = calibrate(kept, logits, truth, recall=config.calibrate.recall, highest=config.calibrate.highest)
     training = json.loads((final / "training.json").read_text(encoding="utf-8")) | {"calibration": asdict(fitted)}
-    serving |= {"threshold": fitted.threshold, "temperature": fitted.temperature}
+    serving |= {"threshold": fitted.threshold, "thresholds": dict(fitted.thresholds), "temperature": fitted.temperature}
     for name, data in (("labcue.json", serving), ("training.json", training)):
         unfinished = final / f"{name}.unfinished"
         unfinished.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
@@ -165,13 +180,16 @@ def _model(config: Config, train: Sequence[Example]) -> tuple[Tokenizer, Any]:
     import transformers
 
     if config.new is not None:
-        tokenizer = new_tokenizer(catalogs.load(), (example.prompt for example in train[::4]), config.new.vocabulary)
+        tokenizer = new_tokenizer(
+            catalogs.load(), (example.prompt for example in train[::4]), config.new.vocabulary, config.new.lens
+        )
         return tokenizer, new_model(config.new, tokenizer.get_vocab_size())
     assert config.base is not None
     folder = Path(config.base)
     options: dict[str, Any] = {"dtype": _dtype()}
     if config.quantization == "4bit":
-        options["quantization_config"] = transformers.BitsAndBytesConfig(
+        quantize: Any = transformers.BitsAndBytesConfig
+        options["quantization_config"] = quantize(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_compute_dtype=_dtype(),
@@ -182,7 +200,7 @@ def _model(config: Config, train: Sequence[Example]) -> tuple[Tokenizer, Any]:
             from huggingface_hub import snapshot_download
 
             folder = Path(snapshot_download(config.base, allow_patterns=["*.safetensors", "*.json", "tokenizer*"]))
-        model = transformers.MistralForCausalLM.from_pretrained(str(folder), use_safetensors=True, **options)
+        model: Any = transformers.MistralForCausalLM.from_pretrained(str(folder), use_safetensors=True, **options)
     except Exception as error:
         raise DataError(f"base {config.base}: can't be loaded ({type(error).__name__})") from None
     try:
@@ -193,7 +211,8 @@ def _model(config: Config, train: Sequence[Example]) -> tuple[Tokenizer, Any]:
         import peft
 
         if config.quantization != "none":
-            model = peft.prepare_model_for_kbit_training(model, config.optimiser.gradient_checkpointing)
+            prepare: Any = peft.prepare_model_for_kbit_training
+            model = prepare(model, config.optimiser.gradient_checkpointing)
         shape = peft.LoraConfig(
             r=config.lora.r,
             lora_alpha=config.lora.alpha,
@@ -243,7 +262,7 @@ def _trainer(config: Config, model: Any, labels: Sequence[int], rows: Any, shown
     import torch
     import transformers
 
-    class SlotTrainer(transformers.Trainer):  # type: ignore[misc]
+    class SlotTrainer(transformers.Trainer):
         """The loss stands at the slots: cross entropy over the seven labels, as serving reads them."""
 
         def compute_loss(
@@ -360,6 +379,7 @@ def save(
             "version": config.version,
             "prompt_version": PROMPT_VERSION,
             "threshold": fitted.threshold,
+            "thresholds": dict(fitted.thresholds),
             "temperature": fitted.temperature,
             "base": config.base if config.lora is not None else None,
             "label_tokens": label_tokens,
@@ -387,9 +407,9 @@ def save(
                 os.fsync(stream.fileno())
         shutil.rmtree(final, ignore_errors=True)
         os.replace(unfinished, final)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise TrainingFailed(
-            f"{final}: can't be written ({error.strerror}); free some space and run again, training goes on from its last checkpoint"
+            f"{final}: can't be written ({getattr(error, 'strerror', None) or 'the file is incomplete'}); free some space and run again, training goes on from its last checkpoint"
         ) from None
     return training
 
@@ -399,7 +419,7 @@ def _code() -> str:
     try:
         here = Path(__file__).parent
         options: dict[str, Any] = {"cwd": here, "capture_output": True, "text": True, "check": True}
-        head = subprocess.run(["git", "rev-parse", "HEAD"], **options).stdout.strip()
+        head: str = subprocess.run(["git", "rev-parse", "HEAD"], **options).stdout.strip()
         changed = subprocess.run(["git", "status", "--porcelain", "-uno"], **options).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
@@ -538,7 +558,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _told(config: Config, training: dict[str, Any]) -> int:
     calibration = training["calibration"]
     print(f"trained in {training['seconds']} s → {config.output_dir / FINAL}", file=sys.stderr)
-    print(f"temperature {calibration['temperature']}, threshold {calibration['threshold']}", file=sys.stderr)
+    thresholds = ", ".join(f"{ground} {at:g}" for ground, at in calibration["thresholds"].items())
+    print(
+        f"temperature {calibration['temperature']}, thresholds: {thresholds or calibration['threshold']}",
+        file=sys.stderr,
+    )
     for name, one in calibration["groups"].items():
         print(f"  validation, {name}: {one}", file=sys.stderr)
     return 0

@@ -17,7 +17,7 @@ from fhir_adapter.model import Panel
 from fhir_adapter.normalize import normalize
 from fhir_adapter.read import Limits, read
 from fhir_adapter.site import Learner, Site
-from training.examples import Example, Told, group_of, make, pieces, without_history
+from training.examples import SHUFFLED, Example, Told, group_of, make, pieces, without_history
 from training.mimic_iv import Options, Rendered, Truth, encode, render
 from training.split import Split, split_of
 
@@ -85,7 +85,8 @@ def examples(
                 for at, index in enumerate(indices):
                     if index in judged.truth and (label := _told(judged.truth[index])) is not None:
                         told[at] = label
-                for example in make(shown, told, source=SOURCE, group=judged.group, case=case, shuffle=chance):
+                order = chance if chance.random() < SHUFFLED else None
+                for example in make(shown, told, source=SOURCE, group=judged.group, case=case, shuffle=order):
                     yield judged.split, example
 
 

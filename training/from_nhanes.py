@@ -17,7 +17,7 @@ from pathlib import Path
 from fhir_adapter.catalog import Catalog
 from fhir_adapter.model import Coding, Intake, Patient, Quantity, ReferenceRange, Result, Sex
 from fhir_adapter.normalize import normalize
-from training.examples import DataError, Example, Told, group_of, make, without_history
+from training.examples import SHUFFLED, DataError, Example, Told, group_of, make, without_history
 from training.simulate import LOINC, NOW, Laboratory, as_site, laboratory, side
 from training.split import Split, split_of
 
@@ -135,5 +135,6 @@ def _person(
     if case == "site":
         panel = replace(panel, results=tuple(as_site(one) for one in panel.results))
     group = group_of(SOURCE, row["SEQN"])
-    for example in make(without_history(panel), told, source=SOURCE, group=group, case=case, shuffle=chance):
+    order = chance if chance.random() < SHUFFLED else None
+    for example in make(without_history(panel), told, source=SOURCE, group=group, case=case, shuffle=order):
         yield split_of(group), example

@@ -28,7 +28,8 @@ from fhir_adapter.model import (
     Value,
 )
 from fhir_adapter.normalize import normalize
-from training.examples import Example, Told, make, without_history
+from training.examples import SHUFFLED, Example, Told, make, without_history
+from training.known_limits import known as known_limits
 from training.physiology import ABNORMAL_ANSWERS, FACTORS, NORMAL_ANSWERS, ORDERS, STATES
 
 LOINC = "http://loinc.org"
@@ -58,9 +59,24 @@ class Laboratory:
         band = 0 if age >= 18 else 1 + int(age)
         key = (analyte.id, "" if self.one_for_both else sex or "", band)
         if key not in self.limits:
-            usual = analyte.interval_for(sex=None if self.one_for_both else sex, age_years=age, pregnant=None)
-            self.limits[key] = None if usual is None else self._moved(analyte, usual.low, usual.high)
+            told = None if self.one_for_both else sex
+            usual = analyte.interval_for(sex=told, age_years=age, pregnant=None)
+            if age >= 18 and (printed := self._printed(analyte, told)) is not None:
+                self.limits[key] = printed
+            else:
+                self.limits[key] = None if usual is None else self._moved(analyte, usual.low, usual.high)
         return self.limits[key]
+
+    def _printed(self, analyte: Analyte, sex: Sex | None) -> tuple[float | None, float | None] | None:
+        """For two of three tests that some laboratories' limits are known of, one of those."""
+        lists = known_limits().get(analyte.id)
+        chance = random.Random(f"{self.name} printed {analyte.id}")
+        if lists is None or chance.random() < 1 / 3:
+            return None
+        # A laboratory that doesn't tell the sexes apart prints the men's or the women's limits for both.
+        return chance.choice(tuple(zip(lists["male"], lists["female"], strict=True)))[
+            chance.randrange(2) if sex is None else sex == "female"
+        ]
 
     def _moved(
         self, analyte: Analyte, low: float | None, high: float | None
@@ -187,7 +203,12 @@ def examples(catalog: Catalog, *, count: int, seed: int = 1, laboratories: int =
         panel, told = simulate(where, someone, _order(chance, judged), case, catalog, chance)
         if told:
             yield from make(
-                panel, told, source="simulated", group=f"simulated-{seed}-{number}", case=case, shuffle=chance
+                panel,
+                told,
+                source="simulated",
+                group=f"simulated-{seed}-{number}",
+                case=case,
+                shuffle=chance if chance.random() < SHUFFLED else None,
             )
 
 

@@ -1,15 +1,15 @@
 """The embedded model's own tokenizer: a few tokens a result.
 
 It reads the prompt through a lens: the words of the header that never change, the raw value with its unit and the interval's limits are
-skipped (they are there for models that can read numbers); what stays is the test's name, where the interval comes from, on which
-side the value lies, its position, the three logs, the answers in words and the change. Numbers are read as sign with whole
-part, first and second decimal. The rest is byte-level BPE, trained on prompts, in which each name of the catalog is a single token.
+skipped (they are there for models that can read numbers); what stays is the list of tests, the share outside, and of each result the test's name, where the interval comes from, on which
+side the value lies, its position, the three logs, the answers in words and the change. Numbers are read as sign, whole
+part and first decimal in one token (from ten on in two), and the second decimal in the next. The rest is byte-level BPE, trained on prompts, in which each name of the catalog is a single token.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fhir_adapter.catalog import Catalog
 from fhir_adapter.prompt import LABELS
@@ -21,32 +21,51 @@ LABEL_TOKENS = {label: f"<{label}>" for label in LABELS}
 """The vocabulary entry of each label; no text can be encoded as one."""
 
 BEGIN = "<s>"
-_NUMBER = r" ?[+-]\d+(?=\.\d)|(?<=[+-]\d)\.\d|(?<=[+-]\d\d)\.\d|(?<=\.\d)\d| ?[+-]\d+%"
+_NUMBER = r" ?[+-]\d\.\d| ?[+-]\d\d(?=\.\d)|(?<=[+-]\d\d)\.\d|(?<=\.\d)\d| ?[+-]\d+%"
 SKIPPED = (
     r"^Laboratory results\. Patient: |\. After => stands N, L, H, A, LL, HH or AA\.\n",  # the header's frame
+    r"^Tests(?= ·)|^Outside their intervals: \d+ of \d+,",
     r"(?<=: )-?\d[^\[\n:;]*(?= \[)|(?<=: [<>])=?-?\d[^\[\n:;]*(?= \[)",  # the value and its unit
     r"(?<= \[)[^\]\n]*?(?= (?:lab|site|usual)\])",  # the interval's limits
     r"(?<=; critical )\[[^\]\n]*\] ",  # the critical limits
     r"(?<=; )was [^\n;]*; change [^\s]+ ?|(?<=; )was [^\n;]*(?=;| =>)",  # the earlier numbers; the change in percent stays
 )
 """What the small model doesn't read, as patterns."""
+BARE = (
+    SKIPPED[0],
+    r"^Tests(?= ·)|^Outside their intervals: .*",
+    r"(?<=\]) (?:below|inside|above|across)(?= )(?: [+-][\d.]+)?",
+    r" log [-+][\d.]* [-+][\d.]* [-+][\d.]*| log [-+][\d.]+ - -",
+    r"; change [^\n;=]*?(?= =>|;)|; critical \[[^\]\n]*\] (?:above|below|across)",
+)
+"""The other lens, to compare with: values, units and limits as they are, none of the adapter's arithmetic."""
 _NAME = r'(?m)^[^"\n:][^\n:]*:'
+_LISTED = r" · [^·\n]+?(?= ·|\n)"
+"""A name in the header's list of tests."""
 _FRAME = r" ?[\[\];\n]| (?=[ \[;]|\Z)"
 """Brackets, semicolons, line ends and lone spaces: no text from outside holds them, and the words beside them say enough."""
 _PIECES = rf"{_NUMBER}| log| =>| ?[^\W\d_]+| ?\d| ?[^\s\w]+|\s"
 
 
-def new_tokenizer(catalog: Catalog, prompts: Iterable[str], size: int = 4096) -> Tokenizer:
+def new_tokenizer(
+    catalog: Catalog,
+    prompts: Iterable[str],
+    size: int = 4096,
+    lens: Literal["positions", "numbers"] = "positions",
+) -> Tokenizer:
     """A tokenizer of at most ``size`` entries, trained on prompts; the names of the catalog are whole."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
     model: Any = models.BPE()
     tokenizer = Tokenizer(model)
-    steps: list[Any] = [pre_tokenizers.Split(Regex(pattern), "removed") for pattern in SKIPPED]
+    steps: list[Any] = [
+        pre_tokenizers.Split(Regex(pattern), "removed") for pattern in (SKIPPED if lens == "positions" else BARE)
+    ]
+    steps.append(pre_tokenizers.Split(Regex(_LISTED), "isolated"))
     steps.append(pre_tokenizers.Split(Regex(_NAME), "isolated"))
     steps.append(pre_tokenizers.Split(Regex(_FRAME), "removed"))
     # The first alternative leaves a name in one piece.
-    steps.append(pre_tokenizers.Split(Regex(rf'^[^"\n:\s][^\n:]*:$|{_PIECES}'), "isolated"))
+    steps.append(pre_tokenizers.Split(Regex(rf'^ · [^·\n]+$|^[^"\n:\s][^\n:]*:$|{_PIECES}'), "isolated"))
     steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
     tokenizer.decoder = decoders.ByteLevel()
@@ -70,8 +89,9 @@ def _corpus(catalog: Catalog, prompts: Iterable[str]) -> Iterator[str]:
     yield from prompts
     for analyte in catalog.analytes.values():
         for _ in range(200):
-            yield f"{analyte.name()}: 1 [none] =>\n"
+            yield f"Tests · {analyte.name()}\n{analyte.name()}: 1 [none] =>\n"
     for sign in "+-":
         for whole in range(100):
-            for _ in range(20 if whole < 10 else 3):
-                yield f" {sign}{whole}.{whole % 10}{whole % 7} {sign}{whole}%"
+            for digit in range(10):
+                for _ in range(4):
+                    yield f" {sign}{whole}.{digit}{whole % 7} {sign}{whole}%"

@@ -1,0 +1,196 @@
+"""What the embedded model is made of: the tokenizer's lens, known limits, thresholds, and the comparison's ways of showing a panel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fhir_adapter import catalog
+from fhir_adapter.prompt import render
+from training import build, compare, known_limits, simulate
+from training.calibrate import calibrate
+from training.examples import Example, SlotLabel
+from training.split import split_of
+from training.tokenizer import new_tokenizer
+
+CATALOG = catalog.load()
+PROMPT = """Laboratory results. Patient: adult, 54 years, female. After => stands N, L, H, A, LL, HH or AA.
+Tests · Bilirubin, total · Potassium · 1 unknown
+Outside their intervals: 1 of 2, +50%
+Potassium: 6.9 mmol/L [3.5 to 5.1 lab] above +3.25 log +1.93 +0.68 +10.30; was 4.2 3 d ago; change +2.7 +64% =>
+"Lipase XL": 12 U/L [none] =>
+"""
+
+
+def test_the_lens_lets_arithmetic_through_and_each_catalog_name_is_one_token() -> None:
+    tokenizer = new_tokenizer(CATALOG, [PROMPT] * 3)
+    read = [tokenizer.decode([token]) for token in tokenizer.encode(PROMPT).ids]
+    assert read[8:13] == [" · Bilirubin, total", " · Potassium", " · 1 unknown", " +50%", "Potassium:"]
+    assert read[13:25] == [" lab", " above", " +3.2", "5", " log", " +1.9", "3", " +0.6", "8", " +10", ".3", "0"]
+    assert "6.9" not in "".join(read)
+    assert "mmol" not in "".join(read)
+    for analyte in CATALOG.analytes.values():
+        assert len(tokenizer.encode(f"Tests · {analyte.name()}\n{analyte.name()}: 1 [none] =>\n").ids) <= 5
+    bare = new_tokenizer(CATALOG, [PROMPT] * 3, lens="numbers")
+    shown = "".join(bare.decode([token]) for token in bare.encode(PROMPT).ids)
+    assert "6.9 mmol/L3.5 to 5.1 lab" in shown
+    for arithmetic in ("above", "+3.2", "log", "64%", "50%"):
+        assert arithmetic not in shown
+
+
+def test_known_limits_are_of_the_catalog_and_plausible() -> None:
+    for id, lists in known_limits.known().items():
+        analyte = CATALOG.analytes[id]
+        assert len(lists["male"]) >= 3
+        for low, high in (*lists["male"], *lists["female"]):
+            for end in (low, high):
+                if end is None or end == 0:
+                    continue
+                assert analyte.implausible_low is None or end >= analyte.implausible_low, id
+                assert analyte.implausible_high is None or end <= analyte.implausible_high, id
+            # A slip of a unit or a decimal would lie far from the usual interval.
+            usual = analyte.interval_for(sex="male", age_years=50, pregnant=None)
+            if usual is not None and usual.high is not None and high is not None:
+                assert usual.high / 3 < high < usual.high * 3, id
+
+
+@pytest.mark.parametrize("text", ["5-4", "-", "a-b", "3,5-5", ""])
+def test_limits_that_are_none_are_named(text: str) -> None:
+    with pytest.raises(ValueError, match="zebra"):
+        known_limits._limits("zebra", text)
+
+
+def test_invented_laboratories_print_limits_that_laboratories_print() -> None:
+    printed = set(known_limits.known()["sodium"]["male"])
+    sodium = CATALOG.analytes["sodium"]
+    seen = [simulate.laboratory(1, number).interval(sodium, "male", 40) for number in range(60)]
+    share = sum(one in printed for one in seen) / len(seen)
+    assert 0.5 < share < 0.95
+    assert len(set(seen)) > 8
+    # Both sexes' limits come from the same laboratory's line.
+    lists = known_limits.known()["haemoglobin"]
+    pairs = set(zip(lists["male"], lists["female"], strict=True))
+    haemoglobin = CATALOG.analytes["haemoglobin"]
+    for number in range(60):
+        where = simulate.laboratory(2, number)
+        men, women = (where.interval(haemoglobin, sex, 40) for sex in ("male", "female"))
+        if men in lists["male"] and not where.one_for_both and women in lists["female"]:
+            assert (men, women) in pairs or men == women
+
+
+def _examples() -> list[Example]:
+    return list(simulate.examples(CATALOG, count=40, seed=5))
+
+
+def test_singles_show_each_result_as_render_would_alone() -> None:
+    checked = 0
+    for example in _examples():
+        made = list(compare.singles(example))
+        assert [one.slots[0].label for one in made] == [slot.label for slot in example.slots]
+        for one in made:
+            lines = one.prompt.splitlines()
+            assert len(lines) == compare.HEADER + 1
+            assert one.prompt[: one.slots[0].end].endswith(" =>")
+            assert lines[-1] in example.prompt
+            assert lines[2] in (
+                "Outside their intervals: 1 of 1, +99%",
+                "Outside their intervals: 0 of 1, +0%",
+                "Outside their intervals: 0 of 0, unknown",
+            )
+            checked += 1
+    assert checked > 100
+
+
+def test_singles_have_the_header_that_the_service_writes() -> None:
+    from dataclasses import replace
+
+    from fhir_adapter.normalize import normalize
+    from fhir_adapter.read import read
+    from tests.bundles import bundle, observation
+
+    data = bundle(
+        observation("k", "2823-3", 6.9, "mmol/L", 3.5, 5.1),
+        observation("na", "2951-2", 140, "mmol/L", 135, 145),
+        observation("odd", "99999-9", 3, "wibble"),
+    )
+    panel = normalize(read(data), CATALOG)
+    prompt = render(panel)
+    slots = tuple(SlotLabel(slot.end, "N", "flag", "x") for slot in prompt.slots)
+    example = Example(source="x", group="g", case="given", version=prompt.version, prompt=prompt.text, slots=slots)
+    alone = [render(replace(panel, results=(one,))).text for one in panel.results]
+    assert [one.prompt for one in compare.singles(example)] == alone
+
+
+def test_each_ground_is_calibrated_on_its_own_real_labels() -> None:
+    import torch
+
+    def slots(ground: str, origin: str) -> tuple[SlotLabel, ...]:
+        return tuple(
+            SlotLabel(10, "H" if number % 2 else "N", origin, "x", ground != "words", ground) for number in range(600)
+        )
+
+    grounds = (
+        ("mimic-iv", "site", "flag", 2.0),
+        ("mimic-iv", "usual", "flag", -1.0),
+        ("simulated", "usual", "simulated", -9.0),
+    )
+    examples = [
+        Example(source=source, group=source, case=ground, version="2", prompt="", slots=slots(ground, origin))
+        for source, ground, origin, _ in grounds
+    ]
+    rows = []
+    for (_, _, _, lift), example in zip(grounds, examples, strict=True):
+        for slot in example.slots:
+            true = slot.label != "N"
+            rows.append([0.0, -9.0, lift if true else -5.0, -9.0, -9.0, -9.0, -9.0])
+    truth = torch.tensor([2 if slot.label != "N" else 0 for example in examples for slot in example.slots])
+    wanted = {"site": 0.98, "usual": 0.9, "none": 0.9, "words": 0.9}
+    fitted = calibrate(examples, torch.tensor(rows), truth, recall=wanted, highest=0.5)
+    assert set(fitted.thresholds) == {"site", "usual"}
+    # The simulator's abnormal results can't be found at all: they don't pull the threshold down.
+    assert 0.05 < fitted.thresholds["usual"] < fitted.thresholds["site"] <= 0.5
+    assert fitted.threshold == fitted.thresholds["usual"]
+    assert fitted.groups["mimic-iv, site"]["recall"] == 1.0
+    assert fitted.groups["simulated, usual"]["recall"] == 0.0
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_while_saving_ends_in_a_word_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    from tests.training.test_examples_and_recipe import _config
+
+    folder = tmp_path / "dataset"
+    build.build(folder, ((split_of(one.group), one) for one in simulate.examples(CATALOG, count=300)), {"seed": 1})
+    file = _config(tmp_path, folder)
+    for limit in (20_000, 90_000):  # the weights, then what the optimiser keeps
+        code = (
+            f"import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+            f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
+            f"from training.finetune import main; raise SystemExit(main(['--config', {str(file)!r}]))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
+        assert done.returncode == 3, done.stderr[-2000:]
+        assert "can't be written" in done.stderr
+        assert "free some space" in done.stderr
+        assert not (tmp_path / "run" / "final").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_comparison_trains_every_variant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.training.test_examples_and_recipe import _config
+
+    folder = tmp_path / "dataset"
+    examples = [
+        Example(**{**{name: getattr(one, name) for name in one.__struct_fields__}, "source": "mimic-iv"})
+        for one in simulate.examples(CATALOG, count=200)
+    ]
+    build.build(folder, ((split_of(one.group), one) for one in examples), {"seed": 1})
+    out = tmp_path / "comparison.json"
+    given = ["--data", str(folder), "--config", str(_config(tmp_path, folder)), "--seeds", "1", "--out", str(out)]
+    assert compare.main(given) == 0
+    shown = capsys.readouterr().out
+    for variant in compare.VARIANTS:
+        assert variant.name in shown

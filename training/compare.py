@@ -1,0 +1,218 @@
+"""Compares ways of showing results to the small model: whole panels or one result a prompt, with positions or with bare numbers.
+
+    python -m training.compare --data build/embedded/dataset --seeds 1 2 --epochs 1 --out docs/comparison.json
+
+Every variant trains on the same labelled results (the training split's real patients, and a sample of the others) for the same number of epochs, with the recipe of
+``configs/embedded.yaml``, and is judged on the validation split's real patients with the interval withheld. Thresholds are not fitted here: average
+precision (the area under precision over recall) needs none, and both figures at 0.5 stand beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from training import build, finetune
+from training.config import Config, load
+from training.examples import DataError, Example, SlotLabel, read, write
+from training.split import SPLITS
+
+CONFIG = Path(__file__).parent / "configs" / "embedded.yaml"
+HEADER = 3
+"""Lines of a prompt before its results (docs/prompt.md)."""
+GROUNDS = ("site", "usual")
+Lens = Literal["positions", "numbers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way of showing a panel. ``lens``: what the tokenizer lets through (:mod:`training.tokenizer`)."""
+
+    name: str
+    panels: bool
+    lens: Lens
+
+
+VARIANTS = (
+    Variant("whole panel, positions", True, "positions"),
+    Variant("one result a prompt, positions", False, "positions"),
+    Variant("whole panel, bare numbers", True, "numbers"),
+    Variant("one result a prompt, bare numbers", False, "numbers"),
+)
+
+
+def singles(example: Example) -> Iterator[Example]:
+    """The same results, each in a prompt of its own, with a header that tells of it alone."""
+    lines = example.prompt.split("\n")
+    by_line = {example.prompt.count("\n", 0, slot.end): slot for slot in example.slots}
+    for number, slot in by_line.items():
+        line = lines[number]
+        name = line.partition(":")[0]
+        listed = "1 unknown" if name.startswith('"') else name
+        side = re.search(r"\] (below|inside|above|across)", line)
+        out = side is not None and side[1] in ("below", "above")
+        share = f"{99 if out else 0:+d}%" if side is not None else "unknown"
+        counted = f"Outside their intervals: {int(out)} of {int(side is not None)}, {share}"
+        prompt = "\n".join((lines[0], f"Tests · {listed}", counted, line, ""))
+        alone = SlotLabel(len(prompt) - 1, slot.label, slot.origin, slot.test, slot.numeric, slot.ground)
+        yield msgspec.structs.replace(example, prompt=prompt, slots=(alone,))
+
+
+def sample(examples: Iterable[Example], share: float) -> Iterator[Example]:
+    """All of the real patients with a laboratory's own flag, and a share of the others, the same each time."""
+    kept = 0.0
+    for example in examples:
+        if example.source.startswith("mimic"):
+            yield example
+            continue
+        kept += share
+        if kept >= 1:
+            kept -= 1
+            yield example
+
+
+def one_run(variant: Variant, config: Config, folder: Path, quiet: bool = True) -> dict[str, Any]:
+    """Trains one variant; its figures on the validation split's real patients by ground."""
+    from cds_service.inference.slots import label_ids
+    from cds_service.inference.weights import load_model, load_tokenizer
+
+    began = time.time()
+    finetune.run(config, quiet=quiet)
+    seconds = time.time() - began
+    final = config.output_dir / finetune.FINAL
+    tokenizer, model = load_tokenizer(final), load_model(final, "cpu")
+    serving = json.loads((final / "labcue.json").read_text(encoding="utf-8"))
+    judged = [one for one in read(folder / "validation.ndjson.gz") if one.source.startswith("mimic")]
+    logits, truth, kept = finetune.predict(
+        model, tokenizer, label_ids(tokenizer, serving["label_tokens"]), judged, finetune.LONGEST
+    )
+    return {"seconds": round(seconds), **figures(kept, logits, truth, serving["temperature"])}
+
+
+def figures(examples: Sequence[Example], logits: Any, truth: Any, temperature: float) -> dict[str, Any]:
+    """Average precision, and precision and recall at 0.5, of numbers with the interval withheld, by ground."""
+    import numpy as np
+    from sklearn.metrics import average_precision_score
+
+    p = 1 - (logits.double() / temperature).softmax(-1)[:, 0].numpy()
+    abnormal = (truth != 0).numpy()
+    where = [(one.case, slot.ground) for one in examples for slot in one.slots]
+    found: dict[str, Any] = {}
+    for ground in GROUNDS:
+        here = np.array([case == ground and of == ground for case, of in where])
+        if not abnormal[here].any():
+            continue
+        flagged = p[here] >= 0.5
+        right = float((flagged & abnormal[here]).sum())
+        found[ground] = {
+            "results": int(here.sum()),
+            "average_precision": round(float(average_precision_score(abnormal[here], p[here])), 4),
+            "precision": round(right / max(1, int(flagged.sum())), 4),
+            "recall": round(right / int(abnormal[here].sum()), 4),
+        }
+    return found
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The runs as Markdown, one line each."""
+    head = "| variant | seed | seconds | " + " | ".join(f"{ground}: AP, P / R at 0.5" for ground in GROUNDS) + " |"
+    lines = [head, "|" + " --- |" * (3 + len(GROUNDS))]
+    for row in rows:
+        cells = [
+            f"{one['average_precision']:.4f}, {one['precision']:.3f} / {one['recall']:.3f}" if one else "–"
+            for one in (row.get(ground) for ground in GROUNDS)
+        ]
+        lines.append(f"| {row['variant']} | {row['seed']} | {row['seconds']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; exit status 2 where the dataset doesn't hold."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.compare",
+        description="Compare panels with single results, and positions with bare numbers.",
+        epilog=(__doc__ or "").split("\n\n", 1)[1],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, required=True, help="a dataset of training.build")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--epochs", type=float, default=1.0)
+    parser.add_argument(
+        "--share", type=float, default=0.25, help="of the examples that aren't a hospital's (default 0.25)"
+    )
+    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--config", type=Path, default=CONFIG)
+    parser.add_argument("--out", type=Path, help="write the figures here as JSON, after every run")
+    given = parser.parse_args(arguments)
+    rows: list[dict[str, Any]] = []
+    try:
+        build.load_manifest(given.data)
+        base = load(given.config)
+        for panels in (True, False):
+            with tempfile.TemporaryDirectory() as scratch:
+                folder = Path(scratch) / "dataset"
+                _derive(given.data, folder, panels, given.share)
+                variants = [variant for variant in VARIANTS if variant.panels == panels]
+                for number, (variant, seed) in enumerate(product(variants, given.seeds)):
+                    rows.append(_trained(variant, seed, base, given, folder, Path(scratch) / f"run-{number}"))
+                    print(table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
+                    if given.out:
+                        given.out.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    except (DataError, finetune.TrainingFailed) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(table(rows))
+    return 0
+
+
+def _derive(source: Path, folder: Path, panels: bool, share: float) -> None:
+    """The dataset of a comparison, with a manifest, in ``folder``."""
+    manifest = build.load_manifest(source)
+    folder.mkdir()
+    for split in SPLITS:
+        chosen = sample(read(source / f"{split}.ndjson.gz"), share)
+        made = chosen if panels else (alone for example in chosen for alone in singles(example))
+        write(folder / f"{split}.ndjson.gz", made)
+    manifest["files"] = {name: build.digest(folder / name) for name in manifest["files"]}
+    (folder / build.MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def _trained(
+    variant: Variant, seed: int, base: Config, given: argparse.Namespace, folder: Path, out: Path
+) -> dict[str, Any]:
+    # One result a prompt: as many results a step as a panel of average length brings.
+    batch = base.optimiser.per_device_train_batch_size * (1 if variant.panels else 16)
+    steps = 10**9  # neither evaluated nor saved on the way
+    config = base.model_copy(
+        update={
+            "data": folder,
+            "output_dir": out,
+            "seed": seed,
+            "threads": given.threads,
+            "new": base.new.model_copy(update={"lens": variant.lens}) if base.new else None,
+            "optimiser": base.optimiser.model_copy(
+                update={
+                    "num_train_epochs": given.epochs,
+                    "per_device_train_batch_size": batch,
+                    "eval_steps": steps,
+                    "save_steps": steps,
+                }
+            ),
+        }
+    )
+    return {"variant": variant.name, "seed": seed, **one_run(variant, config, folder)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
