@@ -1,6 +1,7 @@
 """What the model is shown of a panel, and where it answers.
 
-One line per result, which ends in a slot; the label of a result is read from the logits at the last
+Three lines say who the patient is, which tests were done, and how many results lie outside their intervals: a causal model
+judges each result by what stands before it, so what the whole panel tells has to come first. Then one line per result, which ends in a slot; the label of a result is read from the logits at the last
 token of its slot, for all slots in one forward pass. The format is described in docs/prompt.md; whatever changes it
 changes :data:`PROMPT_VERSION`, since a model is trained on one version.
 
@@ -12,6 +13,7 @@ the model is trained to say.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,7 +25,7 @@ from fhir_adapter.prompt_text import clean_answer, clean_name, clean_unit
 LABELS = ("N", "L", "H", "A", "LL", "HH", "AA")
 """The labels the model chooses from, HL7 v3 ObservationInterpretation; their order is fixed."""
 
-PROMPT_VERSION = "1"
+PROMPT_VERSION = "2"
 """Version of the format. A model trained on another one is refused."""
 
 SLOT = " =>"
@@ -76,7 +78,7 @@ def chunks(panel: Panel, size: int) -> list[Prompt]:
 
 
 def _render(panel: Panel, start: int, stop: int) -> Prompt:
-    head = _header(panel) + "\n"
+    head = _header(panel, panel.results[start:stop]) + "\n"
     parts, slots, at = [head], [], len(head)
     for index in range(start, stop):
         result = panel.results[index]
@@ -90,12 +92,34 @@ def _render(panel: Panel, start: int, stop: int) -> Prompt:
     return Prompt("".join(parts), tuple(slots), PROMPT_VERSION)
 
 
-def _header(panel: Panel) -> str:
+def _header(panel: Panel, shown: Sequence[PanelResult]) -> str:
+    """Who, which tests, and the share of results outside their intervals, each on a line of its own. ``shown``: this prompt's part
+    of the panel."""
     ages = [result.age_years for result in panel.results if result.age_years is not None]
     return (
         f"Laboratory results. Patient: {_person(panel.patient, max(ages, default=None))}. "
-        f"After => stands N, L, H, A, LL, HH or AA."
+        f"After => stands N, L, H, A, LL, HH or AA.\n{_tests(shown)}\n{_outside(shown)}"
     )
+
+
+def _tests(shown: Sequence[PanelResult]) -> str:
+    """The catalog's tests by name, each once, in the order of the alphabet; the rest are counted: their names are the laboratory's."""
+    names = sorted({clean_name(result.analyte.name()) for result in shown if result.analyte is not None})
+    unknown = sum(result.analyte is None for result in shown)
+    parts = [*names, f"{unknown} unknown"] if unknown else names
+    return "Tests" + "".join(f" · {part}" for part in parts)
+
+
+def _outside(shown: Sequence[PanelResult]) -> str:
+    """How many of the results with an interval lie outside it, as a count and a share."""
+    sides = [
+        _side(*_ends(value), value, result.interval)
+        for result in shown
+        if result.interval is not None and isinstance(value := result.result.value, Quantity | Span)
+    ]
+    out = sum(side in ("below", "above") for side in sides)
+    share = f"{_signed(out / len(sides) * 100, 99, 0)}%" if sides else "unknown"
+    return f"Outside their intervals: {out} of {len(sides)}, {share}"
 
 
 def _person(patient: Patient, age: float | None) -> str:
@@ -138,12 +162,10 @@ def _line(result: PanelResult) -> str:
 
 
 def _measured(result: PanelResult, value: Quantity | Span) -> str:
+    low, high = _ends(value)
     if isinstance(value, Quantity):
         text = f"{value.comparator or ''}{_number(value.number)}"
-        low, high = _truth(value)
     else:
-        low = -math.inf if value.low is None else value.low
-        high = math.inf if value.high is None else value.high
         text = f"{'' if value.low is None else _number(value.low)}..{'' if value.high is None else _number(value.high)}"
     unit = result.unit or value.unit
     if unit and (shown := clean_unit(unit)):
@@ -165,8 +187,10 @@ def _measured(result: PanelResult, value: Quantity | Span) -> str:
     return text
 
 
-def _truth(value: Quantity) -> tuple[float, float]:
+def _ends(value: Quantity | Span) -> tuple[float, float]:
     """Between which numbers the true value lies; a "<" of a positive number reaches down to zero."""
+    if isinstance(value, Span):
+        return (-math.inf if value.low is None else value.low), (math.inf if value.high is None else value.high)
     comparator, number = value.comparator, value.number
     if comparator is None:
         return number, number

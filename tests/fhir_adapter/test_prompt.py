@@ -39,6 +39,8 @@ NITRITE = Analyte(
     normal_answers=frozenset({"negative"}),
     abnormal_answers=frozenset({"positive"}),
 )
+HEADER = 3
+"""Lines before the first result."""
 LAB = Interval(3.5, 5.1, "mmol/L", "lab", text="3.5-5.1")
 
 
@@ -53,7 +55,7 @@ def panel(*results: PanelResult, patient: Patient | None = None) -> Panel:
 
 
 def lines(prompt: Prompt) -> list[str]:
-    return prompt.text.splitlines()[1:]
+    return prompt.text.splitlines()[HEADER:]
 
 
 def holds(prompt: Prompt, expected: list[int]) -> None:
@@ -84,6 +86,7 @@ def test_golden_measured_line() -> None:
     prompt = render(panel(result, patient=Patient(reference="Patient/secret-mrn", sex="female", pregnant=False)))
     assert prompt.text == (
         "Laboratory results. Patient: adult, 54 years, female, not pregnant. After => stands N, L, H, A, LL, HH or AA.\n"
+        "Tests · Potassium\nOutside their intervals: 1 of 1, +99%\n"
         "Potassium: 6.9 mmol/L [3.5 to 5.1 lab] above +3.25 log +1.93 +0.68 +0.30; critical [2.5 to 6.2] above"
         "; was 4.2 3 d ago, 4 4 d ago; change +2.7 +64% =>\n"
     )
@@ -159,6 +162,21 @@ def test_header_tells_age_in_words(age: float | None, said: str) -> None:
     )
 
 
+def test_header_tells_the_tests_and_the_share_outside_whatever_their_order() -> None:
+    results = (
+        placed(Quantity(6.9, "mmol/L"), analyte=POTASSIUM, interval=LAB),
+        placed(Answer("Negative"), analyte=NITRITE),
+        placed(Quantity(4.0, "mmol/L"), analyte=POTASSIUM, interval=LAB),
+        placed(Quantity(3.0, "mmol/L"), "Zebra count", interval=LAB),
+        placed(Quantity(3.0, "mmol/L"), "Zebra count"),
+    )
+    head = render(panel(*results)).text.splitlines()[:HEADER]
+    assert head[1:] == ["Tests · Nitrite · Potassium · 2 unknown", "Outside their intervals: 2 of 3, +67%"]
+    assert render(panel(*reversed(results))).text.splitlines()[:HEADER] == head
+    bare = render(panel(placed(Quantity(3.0, "mmol/L"), "Zebra count"))).text.splitlines()
+    assert bare[1:HEADER] == ["Tests · 1 unknown", "Outside their intervals: 0 of 0, unknown"]
+
+
 def test_descriptive_results_are_shown_without_a_slot_and_indices_stay() -> None:
     prompt = render(panel(placed(Answer("amber"), analyte=COLOUR), placed(Quantity(4.1, "mmol/L"), analyte=POTASSIUM)))
     assert len(lines(prompt)) == 2
@@ -183,7 +201,7 @@ def test_no_identifier_or_date_is_shown() -> None:
 def test_an_empty_panel_has_a_header_and_no_slot() -> None:
     prompt = render(panel())
     assert prompt.slots == ()
-    assert prompt.text.count("\n") == 1
+    assert prompt.text.count("\n") == HEADER
 
 
 def test_mixed_naive_and_aware_times_tell_no_distance() -> None:
@@ -265,8 +283,8 @@ VALUES = st.one_of(
 def test_no_text_or_number_can_forge_or_lose_a_slot(results: list[PanelResult]) -> None:
     prompt = render(panel(*results))
     holds(prompt, list(range(len(results))))
-    assert prompt.text.count("\n") == len(results) + 1
-    assert len(prompt.text.splitlines()) == len(results) + 1
+    assert prompt.text.count("\n") == len(results) + HEADER
+    assert len(prompt.text.splitlines()) == len(results) + HEADER
     assert all(character == "\n" or character.isprintable() for character in prompt.text)
     assert prompt == render(panel(*results))
 
