@@ -39,6 +39,9 @@ from evaluation.records import (
     judge_mimic,
 )
 from evaluation.report import page, share
+from evaluation.scenarios.judge import judge
+from evaluation.scenarios.judge import table as scenario_table
+from evaluation.scenarios.read import load as load_scenarios
 from evaluation.tables import table
 from fhir_adapter import catalog as catalogs
 from fhir_adapter.errors import LabCueError
@@ -53,6 +56,7 @@ KINDS = {
     WORDS: "Results in words",
     BARE: "Numbers for which the laboratory never sent an interval: its silence says little",
 }
+VIGNETTES = "Vignettes: what a specialist says"
 READING = (
     "“Rule alone” is the interval rule without a model: in the case “site” it is the table of this hospital's most frequent interval by test "
     "and sex. “Model alone” is its probability against its threshold. “Served” is what the service answers. What was not assessed counts as "
@@ -260,6 +264,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--adapter-path", type=Path, metavar="FOLDER")
     parser.add_argument("--threshold", type=float, metavar="P", help="instead of the model's own")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="write evaluation.json and report.html here")
+    parser.add_argument(
+        "--scenarios",
+        action="store_true",
+        help="also judge the vignettes of evaluation/scenarios, with and without the model",
+    )
     parser.add_argument("--gate", action="store_true", help="exit with 1 where a target isn't reached")
     given = parser.parse_args(arguments)
     if not given.mimic_iv and not given.bundles:
@@ -291,6 +300,8 @@ def main(arguments: list[str] | None = None) -> int:
     for kind, rows in found["cases"].items():
         print(f"## {kind}\n")
         print(table([{"case": name, "results": one["results"], "abnormal": share(one["prevalence"]), "not assessed": one["not_assessed"], "precision": share(one["precision"]), "recall": share(one["recall"]), "critical": f"{share(one['critical_recall'])} of {one['critical']}"} for name, one in rows.items()]) + "\n")  # fmt: skip
+    if given.scenarios:
+        print(f"## {VIGNETTES}\n\n{table(found['tables'][VIGNETTES])}\n")
     print(f"targets {'reached' if found['gate']['passed'] else 'not reached: ' + '; '.join(found['gate']['faults'])}")
     if given.out:
         _write(given.out, found, records, timings)
@@ -332,6 +343,11 @@ def _whole(
         "reading": READING,
         **summarise(records, timings),
     }
+    if given.scenarios:
+        vignettes = load_scenarios(pipeline.catalog)
+        judges = {"rules alone": replace(pipeline, engine=None, degraded=None), name: pipeline}
+        outcomes = [judge(one, by, title) for title, by in judges.items() for one in vignettes]
+        found["tables"][VIGNETTES] = scenario_table(outcomes)
     return found | {"gate": gate(found)}
 
 

@@ -98,13 +98,16 @@ def test_the_gate_holds_recall_above_ninety(missed: int, passes: bool) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 def test_the_command_judges_bundles_and_draws_its_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "report"
-    assert main(["--bundles", str(EXAMPLES), "--engine", "fake", "--out", str(out)]) == 0
+    assert main(["--bundles", str(EXAMPLES), "--engine", "fake", "--out", str(out), "--scenarios"]) == 0
     said = capsys.readouterr().out
     assert "given: served" in said
     found = json.loads((out / "evaluation.json").read_text())
     given = found["cases"]["Numbers with an interval (given, or withheld)"]["given: served"]
     assert given["recall"] > 0.98
+    rows = found["tables"]["Vignettes: what a specialist says"]
+    assert [row["engine"] for row in rows] == ["rules alone", "fake 1"]
     page = (out / "report.html").read_text()
+    assert "what a specialist says" in page
     assert page.count("<svg") >= 4
     assert not re.search(r"(src|href)=[\"']?https?:", page), "the page must need nothing from outside"
     assert "prefers-color-scheme:dark" in page
