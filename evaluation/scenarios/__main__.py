@@ -26,7 +26,7 @@ def outcomes(
     Raises:
         LabCueError: the engine can't be loaded.
     """
-    settings = Settings(engine=engine, model_path=model_path)  # type: ignore[arg-type]
+    settings = Settings(engine=engine, model_path=model_path)
     loaded, degraded = load_engine(settings)
     pipeline = Pipeline(settings, catalog, loaded, degraded)
     name = "rules alone" if loaded is None else f"{loaded.info.name} {loaded.info.version}"
@@ -62,9 +62,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (ScenarioError, LabCueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    for one in judged:
-        if not one.passed:
-            print(f"{one.engine}: {one.scenario.group}/{one.scenario.name}: {'; '.join(one.faults)}")
+    for outcome in judged:
+        if not outcome.passed:
+            where = f"{outcome.scenario.group}/{outcome.scenario.name}"
+            print(f"{outcome.engine}: {where}: {'; '.join(outcome.faults)}")
     print(markdown(table(judged)))
     return 1 if any(not one.passed and one.engine == "rules alone" for one in judged) else 0
 
