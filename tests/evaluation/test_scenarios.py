@@ -54,7 +54,7 @@ def test_a_line_is_read_as_it_is_meant() -> None:
     limits = [one.interval and (one.interval.low, one.interval.high) for one in panel.results]
     assert limits == [(3.5, 5.1), (None, 5), (-2, 3), (0.9, 1.1), (None, 48), None]
     assert panel.results[1].result.comments == ("haemolysed",)
-    assert panel.results[5].expected == ("Negative",)
+    assert panel.results[5].expected == ("negative",)
     first, second = panel.results[0].result.effective, panel.results[1].result.effective
     assert first is not None
     assert second is not None
