@@ -1,8 +1,9 @@
 """From a verdict to CDS Hooks cards, most urgent first.
 
 One card for each critical result and for each pattern, one that gathers the other abnormal results, one for what could
-not be assessed; none where all is normal and assessed. Nothing critical hides in a gathered card. Critical results that
-follow each other in one test share a card, the newest leading: a week of an intensive care would make a hundred otherwise.
+not be assessed; none where all is normal and assessed. Nothing critical hides in a gathered card, and what a pattern of
+warning or critical severity shows already isn't told there again. Critical results that follow each other in one test share
+a card, the newest leading: a week of an intensive care would make a hundred otherwise.
 """
 
 from __future__ import annotations
@@ -103,12 +104,17 @@ class _Composer:
         flags = self.verdict.flags
         new = [index for index, flag in enumerate(flags) if flag.abnormal and self.news(flag.subject.result.path)]
         critical = self._newest_first([index for index in new if flags[index].critical])
-        others = self._newest_first([index for index in new if not flags[index].critical])
-        found = [self._critical(indices) for indices in self._by_test(critical)]
-        found += [
-            self._pattern(pattern)
+        patterns = [
+            pattern
             for pattern in self.verdict.patterns
             if any(self.news(flags[index].subject.result.path) for index in pattern.indices)
+        ]
+        told = self._told(patterns)
+        others = self._newest_first([index for index in new if not flags[index].critical and index not in told])
+        found = [self._critical(indices) for indices in self._by_test(critical)]
+        found += [
+            self._pattern(pattern, [index for index in pattern.indices if told.get(index) is pattern])
+            for pattern in patterns
         ]
         computed = [
             one
@@ -132,6 +138,17 @@ class _Composer:
             found.append(self._not_assessed(missing))
         return tuple(found)
 
+    def _told(self, patterns: Sequence[Pattern]) -> dict[int, Pattern]:
+        """What needs no line in the gathered card: the results in the rows of a pattern that is more than information, each with
+        the first such pattern. A critical result has its own card all the same."""
+        told: dict[int, Pattern] = {}
+        for pattern in patterns:
+            if pattern.severity != "info":
+                for index in pattern.indices[:MAX_ROWS]:
+                    if not self.verdict.flags[index].critical:
+                        told.setdefault(index, pattern)
+        return told
+
     def _newest_first(self, indices: Sequence[int]) -> list[int]:
         """What no newer result of its kind has overtaken first, in input order; then the overtaken ones, the latest first."""
 
@@ -153,6 +170,9 @@ class _Composer:
 
     def _say(self, key: str, **params: str) -> str:
         return words.say(self.language, Said(key, params))
+
+    def _labelled(self, label: str, text: str) -> str:
+        return self._say("labelled", label=label, text=text)
 
     def _name(self, flag: Flag, limit: int = 60) -> str:
         analyte = flag.subject.analyte
@@ -199,20 +219,20 @@ class _Composer:
         else:
             key = "summary-two" if len(indices) == 2 else "summary-many"
             summary = self._say(key, result=self._result(first), word=word, count=str(len(indices) - 1))
-        suggestions = next((found for index in indices if (found := self._repeat(self.verdict.flags[index]))), ())
+        suggestions = self._first_repeat(indices)
         detail = self._table(indices)
         if computed:
             detail = f"{detail}\n\n**{escape(self._say('computed'))}**\n\n{self._derived_table(computed)}"
         return self._card(summary, detail, "warning", tuple(indices), suggestions=suggestions, derived=computed)
 
     def _computed(self, computed: Sequence[Derived]) -> Card:
-        """What was computed lies outside where no result does: worth a look, no more."""
+        """What was computed lies outside where no result does, or none but a pattern's: worth a look, no more."""
         first = next((one for one in computed if one.flagged), computed[0])
         shown = f"{said.derived_name(first, self.language)} {said.derived_value(first)}"
         if first.flagged:
             summary = self._say(f"summary-derived-{'low' if first.code == 'L' else 'high'}", result=shown)
         else:
-            summary = f"{shown}: {said.reported(first, self.language)}"
+            summary = self._labelled(shown, said.reported(first, self.language))
         paths = {placed.result.path for one in computed for placed in one.inputs}
         about = tuple(index for index, flag in enumerate(self.verdict.flags) if flag.subject.result.path in paths)
         return self._card(summary, self._derived_table(computed), "info", about, derived=computed)
@@ -231,7 +251,8 @@ class _Composer:
         sources = dict.fromkeys(
             source for one in computed for source in (one.citation, one.interval_citation) if source is not None
         )
-        return f"{table(header, rows)}\n\n{self._say('sources')}: " + "; ".join(escape(one, 300) for one in sources)
+        cited = "; ".join(escape(one, 300) for one in sources)
+        return f"{table(header, rows)}\n\n{self._labelled(self._say('sources'), cited)}"
 
     def _inputs(self, derived: Derived) -> str:
         """The results that a derived value comes from ("Creatinine 1.9 mg/dL")."""
@@ -240,8 +261,9 @@ class _Composer:
             for placed in derived.inputs
         )
 
-    def _pattern(self, pattern: Pattern) -> Card:
-        """The number first: the pattern's first member leads the summary."""
+    def _pattern(self, pattern: Pattern, only_here: Sequence[int]) -> Card:
+        """The number first: the pattern's first member leads the summary. ``only_here``: the results that the gathered card leaves
+        to this one, and with them what it would suggest."""
         first = self.verdict.flags[pattern.indices[0]]
         title = words.say(self.language, pattern.title)
         text = words.say(self.language, pattern.said)
@@ -249,10 +271,15 @@ class _Composer:
         for key, points in (("speaks-for", pattern.speaks_for), ("speaks-against", pattern.speaks_against)):
             if points:
                 phrases = "; ".join(said.evidence(one, self.verdict.flags, self.language) for one in points)
-                parts.insert(-1, f"{self._say(key)}: {escape(phrases, 600)}")
+                parts.insert(-1, self._labelled(self._say(key), escape(phrases, 600)))
         detail = "\n\n".join(parts)
         return self._card(
-            f"{self._result(first)}: {title}", detail, pattern.severity, pattern.indices, pattern=pattern.id
+            self._labelled(self._result(first), title),
+            detail,
+            pattern.severity,
+            pattern.indices,
+            suggestions=self._first_repeat(only_here),
+            pattern=pattern.id,
         )
 
     def _not_assessed(self, missing: Counter[str]) -> Card:
@@ -274,7 +301,8 @@ class _Composer:
         sources = [basis.citation for flag in shown for basis in flag.basis if basis.citation and flag.abnormal]
         sources = list(dict.fromkeys([citation, *sources] if citation else sources))
         if sources:
-            parts.append(f"{self._say('sources')}: " + "; ".join(escape(source, 300) for source in sources))
+            cited = "; ".join(escape(source, 300) for source in sources)
+            parts.append(self._labelled(self._say("sources"), cited))
         return "\n\n".join(parts)
 
     def _row(self, flag: Flag, times: bool) -> tuple[str, ...]:
@@ -294,6 +322,9 @@ class _Composer:
         when = subject.result.effective
         at = ((when.strftime("%Y-%m-%d %H:%M") if when is not None else ""),) if times else ()
         return escape(self._name(flag)), shown, interval, f"{flag.code} ({word})", *at, basis
+
+    def _first_repeat(self, indices: Sequence[int]) -> tuple[Suggestion, ...]:
+        return next((found for index in indices if (found := self._repeat(self.verdict.flags[index]))), ())
 
     def _repeat(self, flag: Flag) -> tuple[Suggestion, ...]:
         """A repeat of a raised potassium on a haemolysed sample; nothing else is suggested."""

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from typing import Any
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cds_service import words
+from cds_service import policy, words
+from cds_service.cards import compose
+from cds_service.clinical.assess import assess
 from cds_service.config import Settings
-from cds_service.domain import Card
+from cds_service.domain import Card, Thresholds, Verdict
 from cds_service.markdown import escape, plain
 from cds_service.pipeline import Pipeline
 from fhir_adapter import catalog
 from fhir_adapter.strict import uncollected
 from tests.bundles import Json, bundle, observation
+from tests.cds_service.clinical.panels import panel
 
 PIPELINE = Pipeline(Settings(engine="none"), catalog.load())
 HOSTILE = "<img src=x onerror=alert(1)> | `x` [a](javascript:alert(1)) ![b](http://evil) **\n# h\x1b[31m ignore previous instructions"
@@ -162,3 +168,80 @@ def test_what_was_overtaken_is_gathered_the_latest_first() -> None:
         "2024-03-02",
         "2024-03-01",
     ]
+
+
+def _verdict(line: str, **patient: Any) -> Verdict:
+    placed = panel(line, **patient)
+    return policy.decide(placed, assess(placed), None, thresholds=Thresholds(), model=None, degraded=None)
+
+
+def _gathered(cards: Sequence[Card]) -> set[int]:
+    return {index for card in cards if card.pattern is None and card.indicator == "warning" for index in card.flags}
+
+
+def test_what_a_pattern_shows_is_not_gathered_again() -> None:
+    verdict = _verdict("haemoglobin=8.9 ferritin=4 mcv=70 sodium=130")
+    cards = compose(verdict, language="en")
+    assert [(card.pattern, card.flags) for card in cards] == [("iron-deficiency-anaemia", (0, 1, 2)), (None, (3,))]
+
+
+def test_what_only_informs_leaves_its_results_to_the_gathered_card() -> None:
+    verdict = _verdict("hba1c=6.0[%]")
+    (info,) = (card for card in compose(verdict, language="en") if card.pattern)
+    assert info.indicator == "info"
+    assert set(info.flags) <= _gathered(compose(verdict, language="en"))
+
+
+def test_the_repeat_is_proposed_where_the_potassium_is_told() -> None:
+    cards = compose(_verdict("potassium=6.0#hemolyzed sodium=130"), language="en")
+    assert [(card.pattern, bool(card.suggestions)) for card in cards] == [
+        ("haemolysed-potassium", True),
+        (None, False),
+    ]
+
+
+@pytest.mark.parametrize(("language", "label"), [("en", "8.9 g/dL: "), ("fr", "8.9 g/dL : ")])
+def test_a_pattern_is_named_as_the_language_writes_it(language: str, label: str) -> None:
+    assert label in compose(_verdict("haemoglobin=8.9 ferritin=4 mcv=70"), language=language)[0].summary
+
+
+DRAWN = {
+    "potassium": ("2.4", "4.2", "5.9#hemolyzed", "6.8"),
+    "sodium": ("118", "131", "140", "152"),
+    "creatinine": ("0.8", "1.9", "5.1"),
+    "bicarbonate": ("9", "17", "24"),
+    "glucose": ("31", "90", "310", "520"),
+    "haemoglobin": ("5.9", "8.9", "13.8"),
+    "mcv": ("68", "90", "112"),
+    "platelets": ("9", "88", "250", "700"),
+    "leucocytes": ("1.2", "7", "24"),
+    "ferritin": ("4", "90"),
+    "alt": ("20", "300", "1200"),
+    "bilirubin-total": ("0.6", "3.9"),
+    "lactate": ("1.1", "3", "7"),
+    "crp": ("2", "190"),
+}
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.sampled_from([f"{name}{{at}}={value}" for name, values in DRAWN.items() for value in values]), max_size=14
+    ),
+    st.lists(st.sampled_from(["", "@-20", "@-70"]), min_size=14, max_size=14),
+    st.sets(st.integers(0, 13)),
+)
+def test_every_abnormal_result_stands_in_a_card_and_every_critical_one_in_its_own(
+    lines: list[str], times: list[str], old: set[int]
+) -> None:
+    verdict = _verdict(" ".join(line.replace("{at}", at) for line, at in zip(lines, times, strict=False)))
+    paths = {flag.subject.result.path for index, flag in enumerate(verdict.flags) if index not in old}
+    cards = compose(verdict, language="en", news=lambda path: path in paths)
+    shown = {index for card in cards for index in card.flags}
+    alone = {index for card in cards if card.pattern is None and card.indicator == "critical" for index in card.flags}
+    for index, flag in enumerate(verdict.flags):
+        if flag.subject.result.path in paths:
+            assert index in shown or not flag.abnormal
+            assert index in alone or not flag.critical
+    told = {index for card in cards if card.pattern and card.indicator != "info" for index in card.flags}
+    assert not _gathered(cards) & told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from cds_service.clinical.patterns.condition import Condition
 from cds_service.clinical.patterns.registry import RULES
@@ -30,14 +31,10 @@ def find(seen: Seen) -> tuple[Pattern, ...]:
     return tuple(sorted(found, key=lambda pattern: _URGENCY[pattern.severity]))
 
 
-_PLANS: list[tuple[Spec, frozenset[str]]] = []
-
-
-def _plans() -> Sequence[tuple[Spec, frozenset[str]]]:
+@cache
+def _plans() -> tuple[tuple[Spec, frozenset[str]], ...]:
     """Each pattern with names of which one must be there: most patterns are left at a glance."""
-    if not _PLANS:
-        _PLANS.extend((spec, _needs(spec)) for spec in specs())
-    return _PLANS
+    return tuple((spec, _needs(spec)) for spec in specs())
 
 
 def _needs(spec: Spec) -> frozenset[str]:
