@@ -160,7 +160,11 @@ _SAID_WHY = {
     "cancelled": lambda one: one.status == "cancelled",
     "no-final-value": lambda one: one.status == "registered",
     "not-the-patient": lambda one: bool(one.focus) or one.subject is not None,
-    "not-laboratory": lambda one: "82810-3" in one.code.model_dump_json(),
+    # Pregnancy status and body height: context of the patient, whatever category they carry.
+    "not-laboratory": lambda one: bool(
+        {coding.code for coding in one.code.coding or ()}
+        & {"82810-3", "8302-2", "3137-7", "3138-5", "8306-3", "8301-4"}
+    ),
 }
 
 
