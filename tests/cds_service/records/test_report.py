@@ -18,7 +18,7 @@ from cds_service.records import export as exports
 from cds_service.records.feedback import Feedback
 from cds_service.records.report import Line, report
 from cds_service.records.store import Records
-from fhir_adapter.prompt import SLOT
+from fhir_adapter.prompt import PROMPT_VERSION, SLOT
 from tests.cds_service.records.conftest import Clock, send
 from training import build, from_feedback
 from training.examples import DataError, read
@@ -61,7 +61,7 @@ def test_rates_by_rule_analyte_and_model(where: dict[str, Any], judge: Callable[
     assert _by_name(found.rules)[pattern] == (3, 1, 1)
     line = next(line for line in found.rules if line.name == pattern)
     assert line.reasons == {"not-relevant": 1}
-    assert _by_name(found.analytes)["haemoglobin"] == (6, 1, 1)
+    assert _by_name(found.analytes)["haemoglobin"] == (3, 1, 1)
     assert _by_name(found.models) == {"rules alone": (found.all.sent, 1, 1)}
     assert [one.override_rate for one in found.rules if one.name != pattern] == [None]
     assert (later.all.sent, later.rules) == (0, ())
@@ -142,7 +142,7 @@ def test_wrong_said_of_many_results_labels_none_and_contradictions_are_left_out(
 
 def test_files_of_another_origin_are_refused(tmp_path: Path) -> None:
     good = {
-        "source": "feedback", "group": "g", "case": "given", "version": "1", "prompt": f"a{SLOT}\n",
+        "source": "feedback", "group": "g", "case": "given", "version": PROMPT_VERSION, "prompt": f"a{SLOT}\n",
         "slots": [[1 + len(SLOT), "H", "feedback", "potassium", True]],
     }  # fmt: skip
     file = tmp_path / "f.ndjson"
@@ -165,7 +165,7 @@ def test_files_of_another_origin_are_refused(tmp_path: Path) -> None:
 def test_a_dataset_takes_it_in(tmp_path: Path) -> None:
     file = tmp_path / "f.ndjson"
     line = {
-        "source": "feedback", "group": "g", "case": "given", "version": "1", "prompt": f"a{SLOT}\n",
+        "source": "feedback", "group": "g", "case": "given", "version": PROMPT_VERSION, "prompt": f"a{SLOT}\n",
         "slots": [[1 + len(SLOT), "H", "feedback", "potassium", True]],
     }  # fmt: skip
     file.write_text(json.dumps(line) + "\n")

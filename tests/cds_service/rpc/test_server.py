@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from cds_service.client import AsyncLabCueClient, LabCueClient, Retry
+from cds_service.pipeline import STEPS
 from cds_service.rpc.server import NOT_SERVING, SERVING
 from cds_service.rpc.servicer import SERVICE
 from cds_service.rpc.wire import to_json
@@ -56,7 +57,7 @@ async def test_a_bundle_in_cards_out(serve: Serve) -> None:
     assert evaluation["traceId"]
     assert evaluation["timings"]["totalMs"] > 0
     steps = {span.name for span in served.spans.get_finished_spans()}
-    assert steps == {f"{SERVICE}/Evaluate", "read", "normalize", "assess", "score", "decide", "compose"}
+    assert steps == {f"{SERVICE}/Evaluate", *STEPS}
     assert _status(served) == [("OK", None)]
 
 
