@@ -13,6 +13,7 @@ from cds_service.evaluator import Evaluates, Evaluator
 from cds_service.inference.batched import Batched
 from cds_service.pipeline import Pipeline
 from cds_service.records.store import Records
+from cds_service.subscription.receiver import Receiver, receiving
 from cds_service.telemetry.setup import Telemetry, setup
 from cds_service.trust.gate import Gate, open_gate
 
@@ -21,7 +22,7 @@ from cds_service.trust.gate import Gate, open_gate
 class Backend:
     """The parts behind the doors. ``ready`` turns true once warm and false again when the service drains.
 
-    ``gate`` is None where nobody has to say who they are.
+    ``gate`` is None where nobody has to say who they are, ``receiver`` where no notifications are taken.
     """
 
     settings: Settings
@@ -30,6 +31,7 @@ class Backend:
     records: Records
     evaluator: Evaluator
     gate: Gate | None = None
+    receiver: Receiver | None = None
     ready: bool = False
 
 
@@ -76,7 +78,10 @@ async def opened(
             # Before serving: the first request would wait a second for it.
             import_module("fhir.resources.R4B.bundle")
             import_module("fhir.resources.R4B.observation")
-        yield Backend(settings, judge, telemetry, records, evaluator, gate)
+        receiver = None
+        if settings.subscription_server is not None:
+            receiver = await ending.enter_async_context(receiving(settings, records.database, evaluator, telemetry))
+        yield Backend(settings, judge, telemetry, records, evaluator, gate, receiver)
 
 
 def warm_up(pipeline: Evaluates) -> None:

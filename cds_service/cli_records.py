@@ -15,6 +15,14 @@ feedback_app = typer.Typer(
 )
 records_app = typer.Typer(name="records", help="The database of records.", no_args_is_help=True, rich_markup_mode=None)
 
+dead_app = typer.Typer(
+    name="dead-letters",
+    help="Events of subscriptions that were given up.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+records_app.add_typer(dead_app)
+
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="TOML file of settings.")]
 Sets = Annotated[
     list[str] | None,
@@ -133,3 +141,39 @@ def upgrade(records: Where = None, config: ConfigFile = None, sets: Sets = None)
         from cds_service.commands import records as command
 
         command.upgrade(settings)
+
+
+@dead_app.command(
+    "list",
+    short_help="What was given up, and why.",
+    epilog=_examples("labcue records dead-letters list --records /var/lib/labcue/records.sqlite3"),
+)
+def list_(records: Where = None, config: ConfigFile = None, sets: Sets = None) -> None:
+    """One line for each event that could not be judged, or whose judgement could not be sent. Nothing of a patient's."""
+    with _settings(config, sets, records) as settings:
+        from cds_service.commands import records as command
+
+        command.show_dead_letters(settings)
+
+
+@dead_app.command(
+    short_help="Try again.",
+    epilog=_examples(
+        "labcue records dead-letters retry 3 4 --records /var/lib/labcue/records.sqlite3",
+        "labcue records dead-letters retry --all --records /var/lib/labcue/records.sqlite3",
+    ),
+)
+def retry(
+    numbers: Annotated[list[int] | None, typer.Argument(metavar="NUMBER...", help="As `list` shows them.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    records: Where = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+) -> None:
+    """Makes dead letters due again, with all their tries; a running service takes them up within 15 seconds."""
+    if bool(numbers) == every:
+        raise typer.BadParameter("give numbers, or --all", param_hint="NUMBER...")
+    with _settings(config, sets, records) as settings:
+        from cds_service.commands import records as command
+
+        command.retry_dead_letters(settings, None if every else numbers)

@@ -173,6 +173,25 @@ class Settings(BaseSettings):
     fhir_budget_s: float = Field(2.0, gt=0, description="How long all that is fetched for one call may take.")
     fhir_max_pages: int = Field(10, ge=1, description="Most pages of a search that are read.")
 
+    subscription_server: str | None = Field(
+        None, description="Base of the FHIR server whose notifications are taken; one of fhir_servers. Needs records."
+    )
+    subscription_fetch_token: SecretStr | None = Field(None, description="Token with which that server is asked.")
+    subscription_output: Literal["communication", "task", "flag", "webhook"] = Field(
+        "communication", description="What goes out for a notified result with cards: a FHIR resource, or JSON."
+    )
+    subscription_target: str | None = Field(
+        None, description="FHIR base, or the webhook's address, that it goes to; default: subscription_server."
+    )
+    subscription_token: SecretStr | None = Field(None, description="Token with which it is sent.")
+    outbox_attempts: int = Field(
+        10,
+        ge=1,
+        le=100,
+        description="Tries to judge an event, and to send what came of it, before it is a dead letter.",
+    )
+    outbox_timeout_s: float = Field(10.0, gt=0, le=20, description="Longest that one try to send may take.")
+
     site: Path | None = Field(
         None, description="TOML file of the site's own intervals, for results that come without one."
     )
@@ -247,7 +266,7 @@ class Settings(BaseSettings):
             raise ValueError("names must be letters, digits, dots, hyphens and underscores, at most 64")
         return value
 
-    @field_validator("remote_url")
+    @field_validator("remote_url", "subscription_server", "subscription_target")
     @classmethod
     def _url(cls, value: str | None) -> str | None:
         if value is not None and _URL.fullmatch(value) is None:
@@ -295,12 +314,28 @@ class Settings(BaseSettings):
             raise ValueError("adapters needs model_path")
         if self.adapter is not None and self.adapter not in self.adapters:
             raise ValueError("adapter must be one of adapters")
+        self._check_subscription()
         if self.engine == "remote":
             wanted = {"remote_url": self.remote_url, "remote_model": self.remote_model, "model_path": self.model_path}
             missing = [name for name, value in wanted.items() if value is None]
             if missing:
                 raise ValueError(f"engine=remote needs {', '.join(missing)}")
         return self
+
+    def _check_subscription(self) -> None:
+        if self.subscription_server is None:
+            if self.subscription_target is not None:
+                raise ValueError("subscription_target needs subscription_server")
+            return
+        if self.subscription_server not in {one.rstrip("/") for one in self.fhir_servers}:
+            raise ValueError("subscription_server must be one of fhir_servers")
+        if self.records is None:
+            raise ValueError("subscription_server needs records: what is acknowledged must outlast the process")
+        if self.subscription_output == "webhook" and self.subscription_target is None:
+            raise ValueError("subscription_output=webhook needs subscription_target")
+        for url in (self.subscription_server, self.subscription_target):
+            if url is not None and url.startswith("http:") and not self.fhir_plain_http:
+                raise ValueError("subscription_server and subscription_target must be https:// (see fhir_plain_http)")
 
     @classmethod
     def settings_customise_sources(

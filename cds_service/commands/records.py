@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
 from cds_service.config import Settings
-from cds_service.records.database import current_version, open_database
+from cds_service.records.database import current_version, open_database, open_existing
+from cds_service.subscription.queue import list_dead, retry_dead
 from fhir_adapter.errors import ConfigError, Violation
 
 
@@ -19,5 +23,42 @@ def upgrade(settings: Settings) -> None:
     database = open_database(settings, upgrade=True)
     try:
         print(f"the tables are at version {current_version(database)}")
+    finally:
+        database.close()
+
+
+def show_dead_letters(settings: Settings) -> None:
+    """Prints the events that were given up, one a line: nothing of the patient's.
+
+    Raises:
+        ConfigError: there is no database.
+    """
+    database = open_existing(settings)
+    try:
+        found = list_dead(database)
+    finally:
+        database.close()
+    if not found:
+        print("no dead letters")
+        return
+    print("number\tgiven up at\tsubscription\tevent\tstep\ttries\twhy")
+    for one in found:
+        at = one.at.isoformat(timespec="seconds")
+        print(one.id, at, one.subscription, one.number, one.stage, one.attempts, one.reason, sep="\t")
+
+
+def retry_dead_letters(settings: Settings, numbers: Sequence[int] | None) -> None:
+    """Makes dead letters due again, all of them where ``numbers`` is None, and says how many.
+
+    Raises:
+        ConfigError: there is no database, or no dead letter of such a number.
+    """
+    database = open_existing(settings)
+    try:
+        unknown = set(numbers or ()) - {one.id for one in list_dead(database)}
+        if unknown:
+            why = f"there is no dead letter {', '.join(map(str, sorted(unknown)))}: see `labcue records dead-letters list`"
+            raise ConfigError(violations=(Violation("numbers", why),))
+        print(f"due again: {retry_dead(database, numbers, datetime.now(UTC))}")
     finally:
         database.close()

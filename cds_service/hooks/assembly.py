@@ -16,13 +16,13 @@ from starlette.routing import BaseRoute
 
 from cds_service import workbench
 from cds_service.backend import Backend
-from cds_service.hooks import headers
+from cds_service.hooks import headers, subscription
 from cds_service.hooks.authentication import Authentication
 
 
 def routes(backend: Backend) -> list[BaseRoute]:
     """Further routes."""
-    return [*workbench.routes(backend)]
+    return [*workbench.routes(backend), *subscription.routes(backend)]
 
 
 def around(backend: Backend) -> list[Middleware]:

@@ -54,7 +54,7 @@ class FhirClient:
 
     def __init__(self, settings: Settings, *, resolve: Resolve | None = None) -> None:
         self._settings, self._resolve = settings, resolve
-        self._ssl = _context(settings.fhir_ca)
+        self._ssl = authorities(settings.fhir_ca)
         self._pools: dict[tuple[tuple[str, str, int], str], httpx2.AsyncClient] = {}
 
     @property
@@ -85,6 +85,16 @@ class FhirClient:
             FetchError: it didn't come, or is another one.
         """
         return await self._get(base, f"{base.url}/{kind}/{quote(id, safe='')}", token, call)
+
+    async def ask(
+        self, base: Base, path: str, parameters: list[tuple[str, str]], token: Token | None, call: Call
+    ) -> bytes:
+        """What an operation below the base answers to GET.
+
+        Raises:
+            FetchError: it didn't come.
+        """
+        return await self._get(base, f"{base.url}/{path}?{urlencode(parameters)}", token, call)
 
     async def search(
         self, base: Base, kind: str, parameters: list[tuple[str, str]], token: Token | None, call: Call
@@ -215,7 +225,7 @@ def next_link(raw: bytes) -> str | None:
     return next((link.url for link in links if link.relation == "next" and link.url), None)
 
 
-def _context(authority: Path | None) -> ssl.SSLContext:
+def authorities(authority: Path | None) -> ssl.SSLContext:
     """The system's authorities, and the site's own where one is set.
 
     Raises:

@@ -16,17 +16,20 @@ IN_MEMORY = 20_000
 
 
 def purge(database: Database, now: datetime, keep_days: float, *, in_memory: bool = False) -> int:
-    """Deletes records older than ``keep_days`` and expired tokens; returns how many rows (with what hangs on them: more).
+    """Deletes records older than ``keep_days``, events of subscriptions with what waits for them too, and expired tokens; returns
+    how many rows (with what hangs on them: more).
 
     Cards that feedback answers stay as long as that feedback.
     """
     before = now - timedelta(days=keep_days)
     feedback, evaluations, held = schema.feedback, schema.evaluations, schema.held_back
     answered = sa.exists().where(schema.cards.c.evaluation == evaluations.c.id, feedback.c.card == schema.cards.c.uuid)
+    events = schema.events
     deleted = (
         _delete(database, feedback.c.id, feedback.c.received_at < before)
         + _delete(database, evaluations.c.id, sa.and_(evaluations.c.at < before, ~answered))
         + _delete(database, held.c.id, held.c.at < before)
+        + _delete(database, events.c.id, events.c.received_at < before)
         + _delete(database, schema.replay.c.token, schema.replay.c.expires_at < now)
     )
     if in_memory:

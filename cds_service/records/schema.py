@@ -157,3 +157,57 @@ replay = sa.Table(
     sa.Column("expires_at", Moment, nullable=False, index=True),
 )
 """Digests of the tokens that were seen, until they expire."""
+
+
+subscriptions = sa.Table(
+    "subscriptions",
+    metadata,
+    sa.Column("reference", sa.String(512), primary_key=True),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("last", sa.BigInteger, nullable=False),
+    sa.Column("heard_at", Moment, nullable=False),
+)
+"""How far each subscription has come. A new handshake with a lower count begins another ``epoch``."""
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("subscription", sa.String(512), nullable=False),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("focus", sa.String(512)),
+    sa.Column("resource", sa.Text),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("due_at", Moment, nullable=False),
+    sa.Column("received_at", Moment, nullable=False, index=True),
+    sa.UniqueConstraint("subscription", "epoch", "number"),
+)
+"""Each event once. ``state``: waiting (to be judged), judged (something goes out), silent (nothing to say), dead. What is of
+the patient's, ``focus`` and ``resource``, is gone once it is judged."""
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("event", Id, sa.ForeignKey("events.id", ondelete="CASCADE"), nullable=False, unique=True),
+    sa.Column("key", sa.String(32), nullable=False),
+    sa.Column("body", sa.Text),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("due_at", Moment, nullable=False, index=True),
+    sa.Column("sent_at", Moment),
+)
+"""What is to be sent, written together with its event's ``state``. The body is gone once it is sent."""
+
+dead_letters = sa.Table(
+    "dead_letters",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("event", Id, sa.ForeignKey("events.id", ondelete="CASCADE"), nullable=False, unique=True),
+    sa.Column("stage", sa.String(8), nullable=False),
+    sa.Column("reason", sa.String(256), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("at", Moment, nullable=False, index=True),
+)
+"""Events that were given up, while being judged or sent; what they hold stays with the event or the outbox, for a retry."""
