@@ -20,6 +20,8 @@ Raw = bytes
 """JSON as it stands in the request."""
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _FHIR_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
+_FIELDS = ("patientId", "userId", "encounterId", "draftOrders")
+"""What hooks have in their context besides observations."""
 _PLACE = re.compile(r" - at `\$(.*)`$")
 MAX_TEXT = 4096
 MAX_TOKEN = 16384
@@ -165,17 +167,22 @@ class _Reading:
             return None
 
     def _context(self, context: Mapping[str, bytes] | None, service: Service | None) -> str:
-        """The patient's id. The other fields of a hook need to be there; they are passed on, not read."""
+        """The patient's id. The other fields that a hook may have are held to their type, passed on, and not read."""
         if context is None:
             return ""
         patient_id = ""
-        for name in service.required if service is not None else ("patientId",):
+        required = service.required if service is not None else ("patientId",)
+        for name in (*required, *(name for name in _FIELDS if name not in required)):
             raw = context.get(name)
+            if raw is None or raw == b"null":
+                if name not in required:
+                    continue
+                raw = None
             if name == "draftOrders":
                 if raw is None or not raw.startswith(b"{"):
                     self._fault("context.draftOrders", "a Bundle is required")
                 continue
-            text = self._text(None if raw == b"null" else raw, f"context.{name}")
+            text = self._text(raw, f"context.{name}")
             if name == "patientId" and text is not None:
                 if _FHIR_ID.fullmatch(text):
                     patient_id = text

@@ -76,6 +76,8 @@ def test_line_03_and_25_prefetch_templates_are_simple() -> None:
         ({"context": {"patientId": 7}}, "context.patientId"),
         ({"context": {"patientId": "a/../b"}}, "context.patientId"),
         ({"context": {"patientId": "p", "observations": {"resourceType": "Patient"}}}, "context.observations"),
+        ({"context": {"patientId": "p", "userId": ""}}, "context.userId"),
+        ({"context": {"patientId": "p", "draftOrders": []}}, "context.draftOrders"),
         ({"prefetch": []}, "prefetch"),
         ({"fhirServer": 5}, "fhirServer"),
         ({"fhirServer": "ftp://ehr.example.org"}, "fhirServer"),
