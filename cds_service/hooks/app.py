@@ -65,7 +65,7 @@ class _Door:
         self._backend, self._settings = backend, backend.settings
         self._calls = Calls(backend, client)
         self._discovery = orjson.dumps(services.discovery(_version()))
-        self._openapi = orjson.dumps(openapi.document(_version()))
+        self._openapi = orjson.dumps(openapi.document(_version(), subscriptions=backend.receiver is not None))
 
     async def discovery(self, request: Request) -> Response:
         return Response(self._discovery, media_type=JSON)

@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-NAMES = ("discovery", "request", "response", "feedback", "feedback-answer", "outcome", "status")
+NAMES = ("discovery", "request", "response", "feedback", "feedback-answer", "notification", "outcome", "status")
+SUBSCRIPTION = "/fhir/subscription"
 
 
 def schema(name: str) -> dict[str, Any]:
@@ -16,10 +17,13 @@ def schema(name: str) -> dict[str, Any]:
     return found
 
 
-def document(version: str) -> dict[str, Any]:
-    """OpenAPI 3.1; each schema under ``components``, its inner references led there."""
+def document(version: str, *, subscriptions: bool = True) -> dict[str, Any]:
+    """OpenAPI 3.1; each schema under ``components``, its inner references led there. ``subscriptions``: whether notifications
+    are taken; an address that isn't there isn't described."""
     found: dict[str, Any] = orjson.loads(_file("openapi"))
     found["info"]["version"] = version
+    if not subscriptions:
+        del found["paths"][SUBSCRIPTION]
     for name in NAMES:
         text = _file(name).replace(b'"#/$defs/', f'"#/components/schemas/{name}/$defs/'.encode())
         found["components"]["schemas"][name] = orjson.loads(text)

@@ -8,6 +8,7 @@ from starlette.routing import BaseRoute, Route
 
 from cds_service.backend import Backend
 from cds_service.hooks import body
+from cds_service.hooks.openapi import SUBSCRIPTION
 from cds_service.subscription import notification
 
 
@@ -24,4 +25,4 @@ def routes(backend: Backend) -> list[BaseRoute]:
         await receiver.receive(read)
         return Response(status_code=200, headers={"cache-control": "no-store"})
 
-    return [Route("/fhir/subscription", take, methods=["POST"])]
+    return [Route(SUBSCRIPTION, take, methods=["POST"])]

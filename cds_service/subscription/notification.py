@@ -124,7 +124,8 @@ def _notification(status: dict[str, Any], entries: list[_Entry], kinds: Sequence
     count = None
     if status.get("eventsSinceSubscriptionStart") is not None:
         count = _number(status["eventsSinceSubscriptionStart"], f"{at}.eventsSinceSubscriptionStart")
-    listed = status.get("notificationEvent") or []
+    listed = status.get("notificationEvent", [])
+    listed = [] if listed is None else listed
     if not isinstance(listed, list) or len(listed) > MAX_EVENTS:
         raise _fault(f"{at}.notificationEvent", f"must be a list of at most {MAX_EVENTS}")
     sent = _resources(entries)

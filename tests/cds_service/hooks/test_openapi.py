@@ -26,6 +26,7 @@ from cds_service.serving import running
 from fhir_adapter.catalog import Catalog
 from tests.cds_service.hooks.conftest import Open, request
 from tests.cds_service.hooks.fhir_server import searchset
+from tests.cds_service.subscription.conftest import notify, result
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[3] / "examples" / "bundles").glob("*.json"))
 OPERATIONS = [(method.upper(), path) for path, item in openapi.document("1")["paths"].items() for method in item]
@@ -41,9 +42,19 @@ CHECKS = [
 
 
 @pytest.fixture(scope="module")
-def base(known_analytes: Catalog) -> Iterator[str]:
-    """The door in a thread of its own: schemathesis calls from a blocking client."""
-    settings = Settings(doors="http", http_port=0, engine="none")
+def base(known_analytes: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The door in a thread of its own: schemathesis calls from a blocking client. It takes notifications, of a server that
+    never answers."""
+    nobody = "http://127.0.0.1:9/fhir"
+    settings = Settings(
+        doors="http",
+        http_port=0,
+        engine="none",
+        records=str(tmp_path_factory.mktemp("openapi") / "r.sqlite3"),
+        subscription_server=nobody,
+        fhir_servers=(nobody,),
+        fhir_plain_http=True,
+    )
     started, stop = threading.Event(), asyncio.Event()
     found: dict[str, Any] = {}
 
@@ -104,6 +115,17 @@ async def test_the_schemas_name_what_is_there(open_door: Open) -> None:
     routes = {path: {method.upper() for method in item} for path, item in described.items()}
     assert routes["/cds-services"] == {"GET"}
     assert routes["/cds-services/{id}"] == routes["/cds-services/{id}/feedback"] == {"POST"}
+    assert openapi.SUBSCRIPTION not in routes  # it takes no notifications
+
+
+@pytest.mark.parametrize("form", ["R4", "R4B", "R5"])
+@pytest.mark.parametrize("kind", ["handshake", "heartbeat", "event-notification"])
+def test_notifications_as_servers_send_them_hold(form: str, kind: str) -> None:
+    schema = Draft202012Validator(openapi.schema("notification"))
+    numbers = {3: "Observation/a", 4: None} if kind == "event-notification" else None
+    schema.validate(json.loads(notify(kind, numbers, result("a", 4.0), form=form, count=4)))
+    broken = json.loads(notify(kind, {-1: None}, form=form, of="Patient/x"))
+    assert schema.is_valid(broken) is (form == "R4")  # Parameters are described from outside
 
 
 async def test_every_example_bundle_holds(open_door: Open) -> None:
