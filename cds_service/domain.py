@@ -39,14 +39,18 @@ an answer in words."""
 @dataclass(frozen=True, slots=True)
 class Thresholds:
     """P(abnormal) at and above which the model flags. A usual interval tells less than a site's own, so each ground may have its own
-    threshold; ``default`` serves the others."""
+    threshold; ``default`` serves the others. None: on that ground the model is no better than a guess and has no say."""
 
     default: float = 0.5
-    by_ground: Mapping[str, float] = field(default_factory=dict)
+    by_ground: Mapping[str, float | None] = field(default_factory=dict)
 
-    def of(self, placed: PanelResult) -> float:
-        """The threshold for one result."""
+    def of(self, placed: PanelResult) -> float | None:
+        """The threshold for one result; None where the model has no say."""
         return self.by_ground.get(ground_of(placed), self.default)
+
+    def at(self, threshold: float) -> Thresholds:
+        """One threshold for every ground, but for those on which the model has no say."""
+        return Thresholds(threshold, {ground: None for ground, own in self.by_ground.items() if own is None})
 
 
 def ground_of(placed: PanelResult) -> Ground:

@@ -214,13 +214,12 @@ class Pipeline:
 
     @property
     def thresholds(self) -> Thresholds:
-        """The setting's one threshold for everything, else the model's."""
+        """The setting's one threshold, else the model's."""
         return self._thresholds(self.engine)
 
     def _thresholds(self, engine: Engine | None) -> Thresholds:
-        if self.settings.threshold is not None:
-            return Thresholds(self.settings.threshold)
-        return engine.thresholds if engine is not None else Thresholds()
+        own = engine.thresholds if engine is not None else Thresholds()
+        return own if self.settings.threshold is None else own.at(self.settings.threshold)
 
     def _engine(self, adapter: str | None) -> Engine | None:
         """The engine for a request; it keeps to it, whatever is swapped meanwhile."""

@@ -3,7 +3,8 @@
 - Outside the laboratory's own interval, past a critical limit, or called abnormal by the laboratory: flagged, whatever the
   model says (the safety floor).
 - Where only a usual interval speaks, the calibrated model decides at its threshold for it; without a model, the rule does.
-- Where the rules can't judge, a model's score makes a flag; without one the result is not assessed.
+- Where the rules can't judge, a model's score makes a flag; without one, or where the model is known to guess, the result is not
+  assessed.
 - LL, HH and AA come from critical limits or from the laboratory, never from the model: it may raise to L, H or A.
 """
 
@@ -119,9 +120,11 @@ def _sound(scores: Sequence[SlotScores], panel: Panel) -> bool:
     return slots == _asked(panel)
 
 
-def _judge(placed: PanelResult, finding: Finding, score: SlotScores | None, threshold: float) -> Flag | NotAssessed:
+def _judge(
+    placed: PanelResult, finding: Finding, score: SlotScores | None, threshold: float | None
+) -> Flag | NotAssessed:
     code = finding.code
-    if score is None:
+    if score is None or threshold is None:
         if code is None:
             return finding.not_assessed or NotAssessed(placed.result.path, "no-interval", placed.result.observation)
         return Flag(placed, code, "rule", finding.basis)

@@ -95,7 +95,7 @@ def records_of(
             critical=code != "N" and rule is not None and rule.critical,
             rule=None if rule is None else rule.abnormal,
             probability=p,
-            model=None if p is None else p >= thresholds.of(placed),
+            model=None if p is None or (at := thresholds.of(placed)) is None else p >= at,
             served=None if flag is None else flag.abnormal,
             served_code=None if flag is None else flag.code,
             why="" if flag is not None else reasons.get(path, "lost"),

@@ -50,12 +50,15 @@ def _about(found: Mapping[str, Any]) -> str:
     )
 
 
-def _thresholds(found: Mapping[str, float]) -> str:
+def _thresholds(found: Mapping[str, float | None]) -> str:
     """The one threshold, or each of them by what the model leans on."""
     default, others = found["default"], {name: at for name, at in found.items() if name != "default"}
     if not others:
         return f"threshold {default:g}"
-    return "thresholds " + ", ".join(f"{name} {at:g}" for name, at in {**others, "else": default}.items())
+    return "thresholds " + ", ".join(
+        f"{name} {'without a say' if at is None else format(at, 'g')}"
+        for name, at in {**others, "else": default}.items()
+    )
 
 
 def _case_rows(judges: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:

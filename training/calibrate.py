@@ -17,12 +17,12 @@ ENOUGH = 100
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """``temperature`` divides the logits; at ``threshold`` and above P(abnormal) flags, at ``thresholds`` for some grounds. ``groups``: for
+    """``temperature`` divides the logits; at ``threshold`` and above P(abnormal) flags, at ``thresholds`` for some grounds (None: the model has no say there). ``groups``: for
     each source and ground precision and recall at its threshold."""
 
     temperature: float
     threshold: float
-    thresholds: Mapping[str, float]
+    thresholds: Mapping[str, float | None]
     groups: Mapping[str, Mapping[str, float]]
 
 
@@ -56,13 +56,14 @@ def fit_threshold(groups: Mapping[str, tuple[Sequence[float], Sequence[bool]]], 
 
 
 def calibrate(
-    examples: Sequence[Example], logits: Any, labels: Any, *, recall: Mapping[str, float], highest: float
+    examples: Sequence[Example], logits: Any, labels: Any, *, recall: Mapping[str, float], worth: float, highest: float
 ) -> Fitted:
     """Fits temperature and thresholds on slots in the order of ``examples``. ``recall``: what each of FITTED has to keep.
 
     Where somebody's own judgement is among the labels (a laboratory's flag or interpretation, a clinician's feedback), a threshold is
     fitted on those alone: an invented laboratory's limits are as far off as the simulator was told, and no threshold makes up for that.
-    A ground with too few abnormal results takes the default, the lowest threshold of the others.
+    A ground with too few abnormal results takes the default, the lowest threshold of the others. Where the precision at the threshold
+    falls under ``worth``, the model would cry wolf to keep its recall: it gets no say there.
     """
     import torch
 
@@ -81,19 +82,21 @@ def calibrate(
         ps, trues = groups.setdefault(key, ([], []))
         ps.append(p)
         trues.append(true)
-    thresholds = {}
+    thresholds: dict[str, float | None] = {}
     for ground in FITTED:
         there = {source: group for (source, of), group in groups.items() if of == ground and sum(group[1]) >= ENOUGH}
         real = {source: group for source, group in there.items() if (source, ground) in judged}
         if there:
-            thresholds[ground] = fit_threshold(real or there, recall[ground], highest)
-    default = min(thresholds.values(), default=highest)
+            at = fit_threshold(real or there, recall[ground], highest)
+            worst = min(figures(*group, at)["precision"] for group in (real or there).values())
+            thresholds[ground] = at if worst >= worth else None
+    default = min((at for at in thresholds.values() if at is not None), default=highest)
     return Fitted(
         temperature,
         default,
         thresholds,
         {
-            f"{source}, {ground}": figures(*group, thresholds.get(ground, default))
+            f"{source}, {ground}": figures(*group, thresholds.get(ground, default) or default)
             for (source, ground), group in sorted(groups.items())
         },
     )

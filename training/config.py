@@ -70,8 +70,10 @@ class Calibrate(_Part):
     site: float = Field(0.985, gt=0, lt=1)
     usual: float = Field(0.94, gt=0, lt=1)
     none: float = Field(0.80, gt=0, lt=1)
-    words: float = Field(0.98, gt=0, lt=1)
+    words: float = Field(0.995, gt=0, lt=1)
     highest: float = Field(0.5, gt=0, lt=1)
+    worth: float = Field(0.55, ge=0, lt=1)
+    """The precision below which the model gets no say on a ground."""
 
     @property
     def recall(self) -> dict[str, float]:

@@ -63,7 +63,9 @@ def card(training: dict[str, Any], evaluation: dict[str, Any] | None) -> str:
         f"| {name} | {one['results']:,} | {one['abnormal']:.3f} | {one['precision']:.3f} | {one['recall']:.3f} |"
         for name, one in calibration["groups"].items()
     )
-    thresholds = ", ".join(f"{at:g} ({ground})" for ground, at in calibration["thresholds"].items())
+    thresholds = ", ".join(
+        f"{'no say' if at is None else at} ({ground})" for ground, at in calibration["thresholds"].items()
+    )
     return f"""# The embedded model
 
 A MistralForCausalLM of {training["parameters"]:,} parameters with a tokenizer of its own, trained from nothing. It gives each result of a

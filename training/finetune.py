@@ -93,7 +93,14 @@ def run(config: Config, *, quiet: bool = False) -> dict[str, Any]:
         ) from None
     history = [entry for entry in trainer.state.log_history if "eval_loss" in entry]
     logits, truth, kept = predict(trainer.model, tokenizer, labels, validation, longest)
-    fitted = calibrate(kept, logits, truth, recall=config.calibrate.recall, highest=config.calibrate.highest)
+    fitted = calibrate(
+        kept,
+        logits,
+        truth,
+        recall=config.calibrate.recall,
+        worth=config.calibrate.worth,
+        highest=config.calibrate.highest,
+    )
     return save(config, trainer.model, tokenizer, label_tokens, fitted, dataset, history, seconds=time.time() - began)
 
 
@@ -127,7 +134,14 @@ def recalibrate(config: Config) -> dict[str, Any]:
         raise DataError(str(error)) from None
     longest = min(LONGEST, int(model.config.max_position_embeddings))
     logits, truth, kept = predict(model, tokenizer, labels, _examples(config, "validation"), longest)
-    fitted = calibrate(kept, logits, truth, recall=config.calibrate.recall, highest=config.calibrate.highest)
+    fitted = calibrate(
+        kept,
+        logits,
+        truth,
+        recall=config.calibrate.recall,
+        worth=config.calibrate.worth,
+        highest=config.calibrate.highest,
+    )
     training = json.loads((final / "training.json").read_text(encoding="utf-8")) | {"calibration": asdict(fitted)}
     serving |= {"threshold": fitted.threshold, "thresholds": dict(fitted.thresholds), "temperature": fitted.temperature}
     for name, data in (("labcue.json", serving), ("training.json", training)):
@@ -558,7 +572,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _told(config: Config, training: dict[str, Any]) -> int:
     calibration = training["calibration"]
     print(f"trained in {training['seconds']} s → {config.output_dir / FINAL}", file=sys.stderr)
-    thresholds = ", ".join(f"{ground} {at:g}" for ground, at in calibration["thresholds"].items())
+    thresholds = ", ".join(
+        f"{ground} {'none' if at is None else at}" for ground, at in calibration["thresholds"].items()
+    )
     print(
         f"temperature {calibration['temperature']}, thresholds: {thresholds or calibration['threshold']}",
         file=sys.stderr,

@@ -24,7 +24,7 @@ class Manifest:
     """What stands in ``labcue.json``; unknown fields are refused.
 
     ``prompt_version``: the prompt format that the model was trained on. ``threshold``: P(abnormal) at and above which the
-    policy flags, fitted on validation data. ``thresholds``: others for some of :data:`GROUNDS`. ``temperature``: divides the label logits (calibration). ``max_results``: most
+    policy flags, fitted on validation data. ``thresholds``: others for some of :data:`GROUNDS`, None where the model has no say. ``temperature``: divides the label logits (calibration). ``max_results``: most
     results in one prompt (attention grows with the square of a prompt's length), None for no limit but the model's length.
     ``max_tokens``: the longest prompt in tokens, None for the model's own length. ``base``: the
     model an adapter belongs to. ``label_tokens``: for each label the exact vocabulary entry that stands for it, where
@@ -35,7 +35,7 @@ class Manifest:
     version: str
     prompt_version: str
     threshold: float = 0.5
-    thresholds: Mapping[str, float] = field(default_factory=dict)
+    thresholds: Mapping[str, float | None] = field(default_factory=dict)
     temperature: float = 1.0
     max_results: int | None = 40
     max_tokens: int | None = None
@@ -101,8 +101,10 @@ def _faults(data: dict[str, Any]) -> list[str]:
     if "threshold" in data and not (_number(data["threshold"]) and 0 < data["threshold"] < 1):
         faults.append("threshold: must be a number above 0 and below 1")
     others = data.get("thresholds", {})
-    if not isinstance(others, dict) or not all(_number(one) and 0 < one < 1 for one in others.values()):
-        faults.append("thresholds: must map grounds to numbers above 0 and below 1")
+    if not isinstance(others, dict) or not all(
+        one is None or (_number(one) and 0 < one < 1) for one in others.values()
+    ):
+        faults.append("thresholds: must map grounds to numbers above 0 and below 1, or null")
     elif not set(others) <= set(GROUNDS):
         faults.append(f"thresholds: must be for some of {', '.join(GROUNDS)}")
     if "temperature" in data and not (_number(data["temperature"]) and 0.01 <= data["temperature"] <= 100):

@@ -140,3 +140,23 @@ def test_each_ground_has_its_own_threshold() -> None:
         assert [flag.source in ("model", "both") and flag.abnormal for flag in verdict.flags] == [
             index == flagged for index in range(3)
         ]
+
+
+def test_where_the_model_only_guesses_it_has_no_say() -> None:
+    """The rule decides where it can; what nobody can judge stays not assessed, however sure the model is."""
+    panel = normalize(
+        read(bundle(observation("alt", "1742-6", 400, "U/L"), observation("odd", "99999-9", 3, "wibble"))),
+        catalog.load(),
+    )
+    alt, odd = (placed.result.path for placed in panel.results)
+    scores = (_clear(0), SlotScores(1, (0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0)))
+    no_say = Thresholds(0.5, {"usual": None, "none": None})
+    for thresholds in (no_say, no_say.at(0.3)):
+        verdict = policy.decide(panel, assess(panel), scores, thresholds=thresholds, model=MODEL, degraded=None)
+        assert [(flag.subject.result.path, flag.code, flag.source) for flag in verdict.flags] == [(alt, "H", "rule")]
+        assert [entry.path for entry in verdict.not_assessed] == [odd]
+
+
+def test_one_threshold_for_all_but_the_grounds_without_a_say() -> None:
+    thresholds = Thresholds(0.5, {"site": 0.4, "none": None}).at(0.3)
+    assert thresholds == Thresholds(0.3, {"none": None})

@@ -148,13 +148,19 @@ def test_each_ground_is_calibrated_on_its_own_real_labels() -> None:
             rows.append([0.0, -9.0, lift if true else -5.0, -9.0, -9.0, -9.0, -9.0])
     truth = torch.tensor([2 if slot.label != "N" else 0 for example in examples for slot in example.slots])
     wanted = {"site": 0.98, "usual": 0.9, "none": 0.9, "words": 0.9}
-    fitted = calibrate(examples, torch.tensor(rows), truth, recall=wanted, highest=0.5)
+    fitted = calibrate(examples, torch.tensor(rows), truth, recall=wanted, worth=0.6, highest=0.5)
     assert set(fitted.thresholds) == {"site", "usual"}
     # The simulator's abnormal results can't be found at all: they don't pull the threshold down.
     assert 0.05 < fitted.thresholds["usual"] < fitted.thresholds["site"] <= 0.5
     assert fitted.threshold == fitted.thresholds["usual"]
     assert fitted.groups["mimic-iv, site"]["recall"] == 1.0
     assert fitted.groups["simulated, usual"]["recall"] == 0.0
+
+    # To keep its recall on noise a model would have to flag nearly everything: it gets no say.
+    noise = torch.zeros_like(torch.tensor(rows))
+    blind = calibrate(examples, noise, truth, recall=wanted, worth=0.6, highest=0.5)
+    assert blind.thresholds == {"site": None, "usual": None}
+    assert blind.threshold == 0.5
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ def test_a_full_manifest(tmp_path: Path) -> None:
     full = {
         **LEAST,
         "threshold": 0.4,
-        "thresholds": {"site": 0.3, "words": 0.2},
+        "thresholds": {"site": 0.3, "words": 0.2, "none": None},
         "temperature": 2,
         "max_results": 40,
         "max_tokens": 4096,
