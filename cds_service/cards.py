@@ -11,7 +11,8 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from cds_service import said, words
 from cds_service.clinical.show import interval_text, unit_text, value_text, with_unit

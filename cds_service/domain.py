@@ -1,14 +1,15 @@
 """What the service says of a panel, before it becomes cards or protobuf.
 
 Words are kept as a message key plus parameters (``Said``) until the language is known; the texts stand in
-``cds_service/words``.
+``cds_service/words``. Records are msgspec Structs, as in :mod:`fhir_adapter.model`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from fhir_adapter.model import Interval, IntervalSource, NotAssessed, PanelResult, Quantity, Span
 
@@ -36,8 +37,7 @@ Ground = Literal["lab", "site", "usual", "none", "words"]
 an answer in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Thresholds:
+class Thresholds(Struct, frozen=True):
     """P(abnormal) at and above which the model flags. A usual interval tells less than a site's own, so each ground may have its own
     threshold; ``default`` serves the others. None: on that ground the model is no better than a guess and has no say."""
 
@@ -60,16 +60,14 @@ def ground_of(placed: PanelResult) -> Ground:
     return "none" if placed.interval is None else placed.interval.source
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(Struct, frozen=True):
     """A message key of ``cds_service/words`` and its parameters."""
 
     key: str
     params: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Basis:
+class Basis(Struct, frozen=True):
     """One thing a flag rests on. ``interval`` is as printed ("3.5-5.1 mmol/L")."""
 
     kind: BasisKind
@@ -79,8 +77,7 @@ class Basis:
     citation: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """What the rules say of ``panel.results[index]``.
 
     ``code`` None means that the rules can't judge it: ``not_assessed`` then says why (the model may
@@ -103,8 +100,7 @@ class Finding:
         return self.code in ("LL", "HH", "AA")
 
 
-@dataclass(frozen=True, slots=True)
-class Derived:
+class Derived(Struct, frozen=True):
     """A value computed from several results that were taken together.
 
     ``value`` is in ``unit`` (the formula's own); ``text`` and ``shown_unit`` are how to print it: in the unit in which the
@@ -127,8 +123,7 @@ class Derived:
     reported: PanelResult | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Struct, frozen=True):
     """One thing that speaks for or against a pattern: a result (``index``), a derived value, or a sentence."""
 
     index: int | None = None
@@ -136,8 +131,7 @@ class Evidence:
     said: Said | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(Struct, frozen=True):
     """Several results that mean more together. ``indices`` point into ``panel.results``: what it rests on, the leading
     one first. ``speaks_for`` and ``speaks_against`` are what else the panel says of it."""
 
@@ -151,8 +145,7 @@ class Pattern:
     speaks_against: tuple[Evidence, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(Struct, frozen=True):
     """One Finding per panel result, in order, the patterns, and what was computed."""
 
     results: tuple[Finding, ...]
@@ -160,8 +153,7 @@ class Findings:
     derived: tuple[Derived, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
+class ModelInfo(Struct, frozen=True):
     """Which model answered."""
 
     name: str
@@ -170,8 +162,7 @@ class ModelInfo:
     prompt_version: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(Struct, frozen=True):
     """The verdict on one result."""
 
     subject: PanelResult
@@ -193,8 +184,7 @@ class Flag:
         return self.subject.interval
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """All that is said of one panel: flags in input order, what was not assessed, patterns, derived values.
     ``flags`` indices differ from ``panel.results`` where results were not assessed; ``Pattern.indices`` and
     ``Evidence.index`` are rewritten to point into ``flags``. ``degraded`` is the reason why the model did not take part."""
@@ -207,15 +197,13 @@ class Verdict:
     derived: tuple[Derived, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     label: str
     url: str
     type: Literal["absolute", "smart"] = "absolute"
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Struct, frozen=True):
     """A FHIR action that a clinician must accept. ``resource`` is FHIR R4 JSON."""
 
     type: Literal["create", "update", "delete"]
@@ -223,23 +211,20 @@ class Action:
     resource: Mapping[str, object] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Suggestion:
+class Suggestion(Struct, frozen=True):
     label: str
     uuid: str
     actions: tuple[Action, ...] = ()
     is_recommended: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class OverrideReason:
+class OverrideReason(Struct, frozen=True):
     code: str
     display: str
     system: str
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
+class Card(Struct, frozen=True):
     """A CDS Hooks card. ``flags`` are indices into ``Verdict.flags``: what the card is about."""
 
     uuid: str
@@ -259,8 +244,7 @@ class Card:
     """The uuids of the cards that this one gathers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """A card that doesn't go out, and the uuid of the one that tells it ``instead``: an earlier one, or one that gathers."""
 
     card: Card

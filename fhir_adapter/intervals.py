@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
+
+from msgspec import Struct
 
 from fhir_adapter.model import Coding, Patient, Quantity, ReferenceRange, Sex
 
@@ -35,8 +36,7 @@ CRITICAL_TYPES = frozenset({"critical", "panic", "critical-range", "absolute-cri
 TARGET_TYPES = frozenset({"treatment", "therapeutic", "target"})
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """A parsed interval: numbers in ``unit`` (None where the text named none)."""
 
     low: float | None = None

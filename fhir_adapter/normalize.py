@@ -7,9 +7,10 @@ The laboratory's own interval comes first; it needs no catalog where value and i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date, datetime
 from functools import lru_cache
+
+from msgspec.structs import replace
 
 from fhir_adapter import intervals, units
 from fhir_adapter.catalog import Analyte, Catalog

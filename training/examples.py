@@ -9,11 +9,11 @@ import gzip
 import hashlib
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from cds_service.clinical.interval import beyond
 from cds_service.domain import ground_of

@@ -10,9 +10,10 @@ import csv
 import gzip
 import random
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from fhir_adapter.catalog import Catalog
 from fhir_adapter.model import Coding, Intake, Patient, Quantity, ReferenceRange, Result, Sex

@@ -105,7 +105,7 @@ def test_singles_show_each_result_as_render_would_alone() -> None:
 
 
 def test_singles_have_the_header_that_the_service_writes() -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from fhir_adapter.normalize import normalize
     from fhir_adapter.read import read

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from cds_service.inference import mistral
 from cds_service.inference.mistral import MistralEngine, load_mistral
@@ -357,7 +358,7 @@ def test_a_device_that_is_not_there_is_refused(tiny_folder: Path, device: str) -
 
 
 def test_a_patient_never_reaches_an_error(engine: MistralEngine) -> None:
-    panel = replace(make_panel(200), patient=Patient(reference="Patient/secret"))
+    panel = structs.replace(make_panel(200), patient=Patient(reference="Patient/secret"))
     with pytest.raises(EngineError) as caught:
         engine.score([render(panel)])
     assert str(caught.value) == "prompt too long"
