@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(
-    name="catalog",
-    rich_markup_mode=None,
-    help="Look into the catalog of analytes; check or learn a site's own file.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
+from cds_service.cli.options import GROUP, Form, OutputForm, ending, examples
 
-
-class Form(StrEnum):
-    """Forms of `show` and `search`."""
-
-    text = "text"
-    json = "json"
+app = typer.Typer(name="catalog", help="Look into the catalog of analytes; check or learn a site's own file.", **GROUP)
 
 
 SiteFile = Annotated[
@@ -29,13 +17,9 @@ SiteFile = Annotated[
 ]
 
 
-def _examples(*lines: str) -> str:
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
-
-
 @app.command(
     short_help="All that is known of one analyte, with sources.",
-    epilog=_examples(
+    epilog=examples(
         "labcue catalog show 2823-3",
         "labcue catalog show créatinine --format json | jq '.intervals'",
         "labcue catalog show potassium --site site.toml",
@@ -45,28 +29,23 @@ def show(
     what: Annotated[
         str, typer.Argument(metavar="WHAT", help="A LOINC code, an id of the catalog, or a name (en, fr).")
     ],
-    form: Annotated[Form, typer.Option("--format")] = Form.text,
+    form: OutputForm = Form.text,
     site: SiteFile = None,
 ) -> None:
     """Shows one analyte: codes, unit, conversions, usual intervals, critical and implausible limits, answers, each with its source.
 
     Exit status: 0; 1 nothing goes by that name (near ones are named); 78 the site's file doesn't hold.
     """
-    from cds_service.commands import catalog as command
-    from cds_service.commands.common import endings, refuse
-    from fhir_adapter.errors import LabCueError
+    with ending():
+        from cds_service.commands import catalog as command
 
-    try:
-        with endings():
-            status = command.show(what, form.value, site)
-    except LabCueError as error:
-        refuse(error)
+        status = command.show(what, form.value, site)
     raise typer.Exit(status)
 
 
 @app.command(
     short_help="Find analytes by code, name or alias, in English or French.",
-    epilog=_examples(
+    epilog=examples(
         "labcue catalog search potassium", "labcue catalog search 'globules blancs'", "labcue catalog search phosfate"
     ),
 )
@@ -74,21 +53,20 @@ def search(
     text: Annotated[
         str, typer.Argument(metavar="TEXT", help="Part of a name, an alias or a LOINC code; near spellings count.")
     ],
-    form: Annotated[Form, typer.Option("--format")] = Form.text,
+    form: OutputForm = Form.text,
     most: Annotated[int, typer.Option("--limit", min=1, help="Most analytes to list.")] = 15,
 ) -> None:
     """Lists the analytes that a text may mean, the nearest first. Exit status: 0; 1 none."""
-    from cds_service.commands import catalog as command
-    from cds_service.commands.common import endings
+    with ending():
+        from cds_service.commands import catalog as command
 
-    with endings():
         status = command.search(text, form.value, most)
     raise typer.Exit(status)
 
 
 @app.command(
     short_help="Check a site's file.",
-    epilog=_examples("labcue catalog check my-lab.toml"),
+    epilog=examples("labcue catalog check my-lab.toml"),
 )
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="TOML: name, [[interval]], [[critical]], [[alias]].")],
@@ -97,20 +75,15 @@ def check(
 
     Exit status: 0 it holds; 78 it doesn't.
     """
-    from cds_service.commands import catalog_check as command
-    from cds_service.commands.common import endings, refuse
-    from fhir_adapter.errors import LabCueError
+    with ending():
+        from cds_service.commands import catalog_check as command
 
-    try:
-        with endings():
-            command.check(file)
-    except LabCueError as error:
-        refuse(error)
+        command.check(file)
 
 
 @app.command(
     short_help="Learn a site's own intervals, units and names from its results.",
-    epilog=_examples(
+    epilog=examples(
         "labcue catalog learn last-year.ndjson.gz --name 'St Mary' --out site.toml",
         "labcue catalog learn exports/ --out site.toml && labcue check --site site.toml night.ndjson",
     ),
@@ -130,9 +103,8 @@ def learn(
 
     Exit status: 0; 2 nothing could be learnt or written.
     """
-    from cds_service.commands import catalog_learn as command
-    from cds_service.commands.common import endings
+    with ending():
+        from cds_service.commands import catalog_learn as command
 
-    with endings():
         status = command.learn(paths, out, name)
     raise typer.Exit(status)

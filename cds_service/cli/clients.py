@@ -7,16 +7,19 @@ from typing import Annotated
 
 import typer
 
+from cds_service.cli.options import GROUP, ending, examples
+
 app = typer.Typer(
     name="clients",
     help="Who may call the service: check the file of clients, make keys for one, sign a token to try it.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+    **GROUP,
 )
 ClientsFile = Annotated[Path, typer.Option("--clients", metavar="FILE", help="TOML file of the clients.")]
 
 
-@app.command(epilog="\b\nExample:\n  labcue clients check clients.toml")
+@app.command(
+    short_help="Say who is in the file, or what is wrong with it.", epilog=examples("labcue clients check clients.toml")
+)
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="TOML file of the clients.")],
     keys_from_loopback: Annotated[
@@ -24,19 +27,19 @@ def check(
     ] = False,
 ) -> None:
     """Says who is in the file, or all that is wrong with it. Fetches nothing. Exit status: 0; 78 it doesn't hold."""
-    from cds_service.commands import clients as command
-    from cds_service.commands.common import endings, refuse
-    from fhir_adapter.errors import LabCueError
+    with ending():
+        from cds_service.commands import clients as command
 
-    try:
-        with endings():
-            print(command.shown(file, allow_loopback_http=keys_from_loopback))
-    except LabCueError as error:
-        refuse(error)
+        print(command.shown(file, allow_loopback_http=keys_from_loopback))
 
 
 @app.command(
-    epilog="\b\nExamples:\n  labcue clients new engine\n  labcue clients new ehr --permission evaluate --permission feedback"
+    short_help="Make keys for a client, and add it to the file.",
+    epilog=examples(
+        "labcue clients new engine",
+        "labcue clients new ehr --permission evaluate --permission feedback",
+        "labcue clients new fhir-server --secret",
+    ),
 )
 def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Small letters, digits and hyphens.")],
@@ -56,25 +59,21 @@ def new(
     has keys of its own, write the entry by hand: see docs/security.md. With --secret: NAME.secret, for a client that can
     only send the same header always; its --issuer and --permission don't count. Exit status: 0; 78 it can't be done.
     """
-    from cds_service.commands import clients as command
-    from cds_service.commands.common import endings, refuse
-    from fhir_adapter.errors import LabCueError
+    with ending():
+        from cds_service.commands import clients as command
 
-    try:
-        with endings():
-            if secret:
-                print(command.new_with_secret(name, clients))
-            else:
-                print(
-                    command.new(name, clients, issuer or f"urn:labcue:{name}", permission or ["evaluate", "feedback"])
-                )
-    except LabCueError as error:
-        refuse(error)
+        if secret:
+            print(command.new_with_secret(name, clients))
+        else:
+            print(command.new(name, clients, issuer or f"urn:labcue:{name}", permission or ["evaluate", "feedback"]))
 
 
 @app.command(
-    epilog="\b\nExamples:\n  labcue clients token engine --url http://127.0.0.1:8080/cds-services\n"
-    '  curl -H "Authorization: Bearer $(labcue clients token engine --url $URL)" $URL'
+    short_help="Sign a token, to try one call.",
+    epilog=examples(
+        "labcue clients token engine --url http://127.0.0.1:8080/cds-services",
+        'curl -H "Authorization: Bearer $(labcue clients token engine --url $URL)" $URL',
+    ),
 )
 def token(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A client of the file.")],
@@ -87,12 +86,7 @@ def token(
     life: Annotated[int, typer.Option(min=1, max=3600, help="Seconds until it expires.")] = 60,
 ) -> None:
     """Signs a token that is good for one call, for tests and curl. Exit status: 0; 78 it can't be done."""
-    from cds_service.commands import clients as command
-    from cds_service.commands.common import endings, refuse
-    from fhir_adapter.errors import LabCueError
+    with ending():
+        from cds_service.commands import clients as command
 
-    try:
-        with endings():
-            print(command.token(name, url, clients, key, life))
-    except LabCueError as error:
-        refuse(error)
+        print(command.token(name, url, clients, key, life))
