@@ -52,7 +52,7 @@ def algorithm_of(key: PrivateKey) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Makes a new token at each call: one that was seen is refused. Good as ``token`` of the clients in ``client.py``.
+    """Makes a new token at each call: one that was seen is refused. Good as ``token`` of the clients of ``cds_service.client``.
 
     ``audience`` is the URL called; for gRPC the service's: ``https://host/labcue.v1.LabDecisionSupport``.
     """

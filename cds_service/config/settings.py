@@ -1,48 +1,15 @@
-"""All settings, in one place: defaults, then the TOML file, then ``LABCUE_*`` variables, then the command line.
-
-Every field stands in docs/settings.md (a test holds that). All faults are reported at once.
-"""
+"""Every setting: its kind, default and meaning. Each stands in docs/settings.md, too (a test holds that)."""
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import parse_qs, urlsplit
+from typing import Literal
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    IPvAnyNetwork,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from cds_service.trust.audience import normal
-from fhir_adapter.errors import ConfigError, Violation
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
-POSTGRESQL = "postgresql://"
-
-
-def _split(value: object) -> object:
-    """A list as text has commas between: that is how a variable or --set gives one."""
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split)]
+from cds_service.config.kinds import POSTGRESQL, Adapters, Addresses, Listed, Networks, Origins, RecordsPlace, Url
+from cds_service.config.together import faults
 
 
 class Settings(BaseSettings):
@@ -71,7 +38,7 @@ class Settings(BaseSettings):
     trusted_proxies: Networks | None = Field(
         None, description="Addresses of proxies whose X-Forwarded-Proto and X-Forwarded-Host count."
     )
-    public_urls: Listed | None = Field(
+    public_urls: Addresses | None = Field(
         None, description="Addresses by which clients call the service; a token is good for one of these."
     )
     insecure: bool = Field(False, description="Open to others although nobody has to say who they are.")
@@ -85,7 +52,7 @@ class Settings(BaseSettings):
     keys_from_loopback: bool = Field(
         False, description="Key sets may come by http:// from this machine, for tests and development."
     )
-    cors_origins: Listed | None = Field(
+    cors_origins: Origins | None = Field(
         None, description="Origins of the pages that may call the HTTP door from a browser."
     )
 
@@ -121,7 +88,7 @@ class Settings(BaseSettings):
     )
     model_path: Path | None = Field(None, description="Folder of a MistralForCausalLM with its tokenizer and manifest.")
     adapter_path: Path | None = Field(None, description="Folder of a LoRA adapter (peft) for that model.")
-    adapters: dict[str, Path] = Field(
+    adapters: Adapters = Field(
         {}, description="Adapters that a request may name, name to folder; SIGHUP reads the folders again."
     )
     adapter: str | None = Field(None, description="The one of adapters that answers where a request names none.")
@@ -143,7 +110,7 @@ class Settings(BaseSettings):
     )
     note_tokens: int = Field(96, ge=16, le=512, description="Most tokens of a note.")
 
-    remote_url: str | None = Field(None, description="The server's API, with its /v1: http://vllm:8000/v1.")
+    remote_url: Url | None = Field(None, description="The server's API, with its /v1: http://vllm:8000/v1.")
     remote_model: str | None = Field(None, description="The model, or adapter, as the server calls it.")
     remote_api_key: SecretStr | None = Field(None, description="Key that the server asks for (bearer token).")
     remote_ca: Path | None = Field(None, description="PEM file of the authorities that its certificate may come from.")
@@ -173,14 +140,14 @@ class Settings(BaseSettings):
     fhir_budget_s: float = Field(2.0, gt=0, description="How long all that is fetched for one call may take.")
     fhir_max_pages: int = Field(10, ge=1, description="Most pages of a search that are read.")
 
-    subscription_server: str | None = Field(
+    subscription_server: Url | None = Field(
         None, description="Base of the FHIR server whose notifications are taken; one of fhir_servers. Needs records."
     )
     subscription_fetch_token: SecretStr | None = Field(None, description="Token with which that server is asked.")
     subscription_output: Literal["communication", "task", "flag", "webhook"] = Field(
         "communication", description="What goes out for a notified result with cards: a FHIR resource, or JSON."
     )
-    subscription_target: str | None = Field(
+    subscription_target: Url | None = Field(
         None, description="FHIR base, or the webhook's address, that it goes to; default: subscription_server."
     )
     subscription_token: SecretStr | None = Field(None, description="Token with which it is sent.")
@@ -198,7 +165,7 @@ class Settings(BaseSettings):
 
     language: Literal["en", "fr"] = Field("en", description="Language of the cards where the request names none.")
 
-    records: str | None = Field(
+    records: RecordsPlace | None = Field(
         None,
         description="Where cards sent and feedback are kept: a SQLite file or postgresql://…; default: in memory, lost at stop.",
     )
@@ -230,112 +197,16 @@ class Settings(BaseSettings):
     metric_interval_s: float = Field(30.0, gt=0, description="How often metrics are exported.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Level of the log on stderr.")
 
-    @field_validator("public_urls", "cors_origins")
-    @classmethod
-    def _addresses(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        """Addresses in one spelling, without a slash at the end."""
-        if value is None:
-            return None
-        found = tuple(normal(url.rstrip("/")) or "" for url in value)
-        if not found or not all(found):
-            raise ValueError("must be addresses such as https://cds.example.org; there is no wildcard")
-        return found
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _origins(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if value is not None and any(url.count("/") > 2 for url in value):
-            raise ValueError("an origin has no path")
-        return value
-
-    @field_validator("adapters", mode="before")
-    @classmethod
-    def _as_object(cls, value: object) -> object:
-        """The command line gives text: {"north": "/models/north"}."""
-        if not isinstance(value, str):
-            return value
-        try:
-            return json.loads(value)
-        except json.JSONDecodeError:
-            raise ValueError('must be an object, like {"north": "/models/north"}') from None
-
-    @field_validator("adapters")
-    @classmethod
-    def _names(cls, value: dict[str, Path]) -> dict[str, Path]:
-        if any(_NAME.fullmatch(name) is None for name in value):
-            raise ValueError("names must be letters, digits, dots, hyphens and underscores, at most 64")
-        return value
-
-    @field_validator("remote_url", "subscription_server", "subscription_target")
-    @classmethod
-    def _url(cls, value: str | None) -> str | None:
-        if value is not None and _URL.fullmatch(value) is None:
-            raise ValueError("must be http:// or https:// with a host, and without user, query or fragment")
-        return None if value is None else value.rstrip("/")
-
     @property
     def records_on_postgresql(self) -> bool:
         """Whether ``records`` names a PostgreSQL database."""
         return self.records is not None and self.records.startswith(POSTGRESQL)
 
-    @field_validator("records")
-    @classmethod
-    def _no_password(cls, value: str | None) -> str | None:
-        """A path or a PostgreSQL address; a password in it would stand in every print of the settings."""
-        if value is None:
-            return None
-        if value.startswith(POSTGRESQL):
-            try:
-                parts = urlsplit(value)
-            except ValueError:
-                raise ValueError("is no postgresql:// address") from None
-            if parts.password is not None or "password" in parse_qs(parts.query):
-                raise ValueError("must hold no password: give it by PGPASSFILE or PGPASSWORD")
-            return value
-        if "://" in value:
-            raise ValueError("must be the path of a SQLite file or begin with postgresql://")
-        if not value or value == ":memory:":
-            raise ValueError("must be the path of a SQLite file; leave it unset to keep records in memory")
-        return value
-
     @model_validator(mode="after")
     def _together(self) -> Settings:
-        if (self.tls_cert is None) != (self.tls_key is None):
-            raise ValueError("tls_cert and tls_key go together")
-        if self.tls_client_ca is not None and self.tls_cert is None:
-            raise ValueError("tls_client_ca needs tls_cert and tls_key")
-        if self.engine == "mistral" and self.model_path is None:
-            raise ValueError("engine=mistral needs model_path")
-        if self.engine == "onnx" and (self.adapter_path is not None or self.adapters):
-            raise ValueError("engine=onnx takes no adapters")
-        if self.adapter_path is not None and self.model_path is None:
-            raise ValueError("adapter_path needs model_path")
-        if self.adapters and self.model_path is None:
-            raise ValueError("adapters needs model_path")
-        if self.adapter is not None and self.adapter not in self.adapters:
-            raise ValueError("adapter must be one of adapters")
-        self._check_subscription()
-        if self.engine == "remote":
-            wanted = {"remote_url": self.remote_url, "remote_model": self.remote_model, "model_path": self.model_path}
-            missing = [name for name, value in wanted.items() if value is None]
-            if missing:
-                raise ValueError(f"engine=remote needs {', '.join(missing)}")
+        if found := [*faults(self)]:
+            raise ValueError("; ".join(found))
         return self
-
-    def _check_subscription(self) -> None:
-        if self.subscription_server is None:
-            if self.subscription_target is not None:
-                raise ValueError("subscription_target needs subscription_server")
-            return
-        if self.subscription_server not in {one.rstrip("/") for one in self.fhir_servers}:
-            raise ValueError("subscription_server must be one of fhir_servers")
-        if self.records is None:
-            raise ValueError("subscription_server needs records: what is acknowledged must outlast the process")
-        if self.subscription_output == "webhook" and self.subscription_target is None:
-            raise ValueError("subscription_output=webhook needs subscription_target")
-        for url in (self.subscription_server, self.subscription_target):
-            if url is not None and url.startswith("http:") and not self.fhir_plain_http:
-                raise ValueError("subscription_server and subscription_target must be https:// (see fhir_plain_http)")
 
     @classmethod
     def settings_customise_sources(
@@ -350,48 +221,3 @@ class Settings(BaseSettings):
         if toml is None:
             return init_settings, env_settings
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml)
-
-
-def load(file: Path | None = None, **overrides: Any) -> Settings:
-    """Settings from ``overrides`` (None means not given), the environment and ``file``.
-
-    Raises:
-        ConfigError: with one Violation per fault.
-    """
-    given = {name: value for name, value in overrides.items() if value is not None}
-    if file is not None and not file.is_file():
-        raise ConfigError(violations=(Violation("config", f"there is no file {file}"),))
-
-    class FromFile(Settings):
-        model_config = SettingsConfigDict(env_prefix="LABCUE_", extra="forbid", frozen=True, toml_file=file)
-
-    try:
-        return (Settings if file is None else FromFile)(**given)
-    except ValidationError as error:
-        faults = tuple(
-            Violation(".".join(str(part) for part in fault["loc"]) or "settings", fault["msg"])
-            for fault in error.errors()
-        )
-        raise ConfigError(violations=faults) from None
-    except ValueError as error:  # a TOML file that isn't one
-        raise ConfigError(violations=(Violation("config", str(error)),)) from None
-
-
-def origins(settings: Settings, file: Path | None = None, **overrides: Any) -> dict[str, str]:
-    """Where each effective setting came from: "command line", "LABCUE_NAME", the file's path or "default"."""
-    import os
-    import tomllib
-
-    in_file = tomllib.loads(file.read_text()) if file is not None else {}
-    names = {name.upper() for name in os.environ}
-    found = {}
-    for name in type(settings).model_fields:
-        if overrides.get(name) is not None:
-            found[name] = "command line"
-        elif f"LABCUE_{name.upper()}" in names:
-            found[name] = f"LABCUE_{name.upper()}"
-        elif name in in_file:
-            found[name] = str(file)
-        else:
-            found[name] = "default"
-    return found

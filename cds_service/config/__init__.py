@@ -1,0 +1,10 @@
+"""All settings, in one place: defaults, then the TOML file, then ``LABCUE_*`` variables, then the command line.
+
+``settings`` lists them; ``kinds`` checks each, ``together`` what must hold among several; ``load`` reads them, all faults at once.
+"""
+
+from cds_service.config.kinds import POSTGRESQL
+from cds_service.config.load import load, origins
+from cds_service.config.settings import Settings
+
+__all__ = ["POSTGRESQL", "Settings", "load", "origins"]
