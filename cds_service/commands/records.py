@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from cds_service.config import Settings
 from cds_service.records.database import current_version, open_database, open_existing
@@ -59,6 +58,6 @@ def retry_dead_letters(settings: Settings, numbers: Sequence[int] | None) -> Non
         if unknown:
             why = f"there is no dead letter {', '.join(map(str, sorted(unknown)))}: see `labcue records dead-letters list`"
             raise ConfigError(violations=(Violation("numbers", why),))
-        print(f"due again: {retry_dead(database, numbers, datetime.now(UTC))}")
+        print(f"due again: {retry_dead(database, numbers)}")
     finally:
         database.close()

@@ -252,17 +252,20 @@ def list_dead(database: Database) -> list[DeadLetter]:
         ]
 
 
-def retry_dead(database: Database, ids: Sequence[int] | None, now: datetime) -> int:
-    """Makes dead letters due again from the start, all of them where ``ids`` is None; returns how many."""
+def retry_dead(database: Database, ids: Sequence[int] | None) -> int:
+    """Makes dead letters due again from the start, all of them where ``ids`` is None; returns how many.
+
+    They are due since they were given up, by the clock of the service: that of whoever calls this may be ahead of it.
+    """
     with database.writing() as connection:
         which = sa.true() if ids is None else dead_letters.c.id.in_(ids)
         found = connection.execute(sa.select(dead_letters).where(which)).all()
         for row in found:
             if row.stage == "judge":
-                values = {"state": "waiting", "attempts": 0, "due_at": now}
+                values = {"state": "waiting", "attempts": 0, "due_at": row.at}
                 connection.execute(sa.update(events).where(events.c.id == row.event).values(values))
             else:
-                again = {"attempts": 0, "due_at": now}
+                again = {"attempts": 0, "due_at": row.at}
                 connection.execute(sa.update(outbox).where(outbox.c.event == row.event).values(again))
             connection.execute(sa.delete(dead_letters).where(dead_letters.c.id == row.id))
     return len(found)

@@ -30,7 +30,7 @@ from cds_service.telemetry.setup import setup
 from fhir_adapter import catalog
 from tests.bundles import observation
 from tests.cds_service.hooks.fhir_server import fhir, searchset
-from tests.cds_service.records.conftest import Clock, clock, postgresql, where  # noqa: F401 (fixtures)
+from tests.cds_service.records.conftest import Clock, clock, lasting, postgresql, where  # noqa: F401 (fixtures)
 
 PATIENT = {"resourceType": "Patient", "id": "p", "gender": "male", "birthDate": "1950-01-01"}
 
@@ -80,14 +80,19 @@ def notify(
     return json.dumps({"resourceType": "Bundle", "type": bundle_type, "entry": entries}).encode()
 
 
+DROP, STALL, HOLD = 0, -1, -2
+"""Faults of an :class:`Ehr`: it takes what was sent and breaks off before it says so; it takes nothing and says nothing;
+it takes it and says nothing."""
+
+
 @dataclass
 class Ehr:
-    """Its results, its events by number, what was created in it (once for each key), and its faults: statuses of the next
-    POSTs (0: it takes it, and breaks off before it says so)."""
+    """Its results, its events by number, what was created in it (once for each key), and its faults at the next POSTs:
+    statuses, whole answers, or one of the above."""
 
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     events: dict[int, str] = field(default_factory=dict)
-    faults: list[int] = field(default_factory=list)
+    faults: list[int | Response] = field(default_factory=list)
     made: dict[str, dict[str, Any]] = field(default_factory=dict)
     posts: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
@@ -126,13 +131,18 @@ class Ehr:
     async def _create(self, path: str, request: Request) -> Response:
         self.posts.append((path, dict(request.headers)))
         fault = self.faults.pop(0) if self.faults else 201
-        if fault in (0, 201):
+        if isinstance(fault, Response):
+            return fault
+        if fault in (DROP, HOLD, 201):
             key = request.headers.get("if-none-exist") or request.headers["idempotency-key"]
             self.made.setdefault(key, json.loads(await request.body()))
             self.arrived.set()
-        if fault == 0:
+        if fault == DROP:
             raise ConnectionAbortedError
-        return Response(status_code=fault)
+        if fault in (STALL, HOLD):
+            while not await request.is_disconnected():
+                await asyncio.sleep(0.01)
+        return Response(status_code=max(fault, 201))
 
 
 @asynccontextmanager

@@ -97,14 +97,14 @@ def test_tries_end_in_a_dead_letter_that_can_be_tried_again(queue: Queue, databa
     assert queue.next_due() is None
     (dead,) = list_dead(database)
     assert (dead.number, dead.stage, dead.reason, dead.attempts) == (1, "judge", "no answer", 2)
-    assert retry_dead(database, [dead.id], clock()) == 1
+    assert retry_dead(database, [dead.id]) == 1
     (event,) = queue.take()
     queue.judged(event, "key", b"{}")
     (item,) = queue.due()
     assert queue.not_sent(item, "answered 400", again=False)
     assert [one.stage for one in list_dead(database)] == ["send"]
     assert queue.next_due() is None
-    retry_dead(database, None, clock())
+    retry_dead(database, None)
     (item,) = queue.due()
     queue.sent(item)
     clock.move(days=1)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cds_service.config import load
+from cds_service.subscription import worker
 from cds_service.subscription.notification import read
 from cds_service.subscription.queue import LEASE, list_dead
 from fhir_adapter.errors import ConfigError
@@ -159,6 +162,39 @@ async def test_the_door_takes_it_and_the_service_sends(open_door: Open, tmp_path
         shown = "".join(span.to_json() for span in door.spans.get_finished_spans())
         assert "Observation/k" not in shown
         assert "Patient/p" not in shown
+
+
+async def test_the_commands_list_and_retry_beside_a_service_that_runs(
+    open_door: Open,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker, "LOOK_S", 0.1)
+    where = str(tmp_path / "r.sqlite3")
+    async with (
+        ehr_server(results={"k": HIGH}, faults=[422]) as ehr,
+        open_door(**settings_for(ehr, records=where)) as door,
+    ):
+        await door.call(notify("event-notification", {1: "Observation/k"}), "/fhir/subscription")
+        while not list_dead(door.server.backend.records.database):
+            await asyncio.sleep(0.02)
+        listed = await dead_letters("list", where)
+        assert b"Subscription/s\t1\tsend\t1\tanswered 422" in listed
+        assert await dead_letters("retry", where, "--all") == b"due again: 1\n"
+        await ehr.arrived.wait()
+        assert len(ehr.made) == 1
+        assert await dead_letters("list", where) == b"no dead letters\n"
+
+
+async def dead_letters(command: str, where: str, *more: str) -> bytes:
+    """What the command prints; in a process of its own, while the service's loop goes on."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cds_service.cli", "records", "dead-letters", command, *more, "--records", where),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode == 0
+    return said
 
 
 async def test_without_a_server_there_is_no_such_address(open_door: Open) -> None:  # noqa: F811
