@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 GRAPH, WEIGHTS = "model.onnx", "model.safetensors"
-INPUTS, OUTPUT = ("ids", "lengths", "slots"), "logits"
-"""ids [b, t] (padded on the right), lengths [b], slots [s] (rows of the flattened b·t tokens); logits [s, 7]."""
+INPUTS, OUTPUT = ("ids", "slots"), "logits"
+"""ids [b, t] and slots [b, m] (places in their row), both padded on the right; logits [b·m, 7]."""
 LABELS_KEY, WEIGHTS_KEY = "labcue.labels", "labcue.weights"
 """What the graph says of itself: the order of its labels, and the SHA-256 of the weights that it was made for."""
 TOKENS_A_PASS = 4096
@@ -104,15 +104,18 @@ class OnnxEngine:
         ids = np.zeros((len(rows), width), np.int64)
         for number, row in enumerate(rows):
             ids[number, : len(row.ids)] = row.ids
-        lengths = np.array([len(row.ids) for row in rows], np.int64)
-        slots = np.array([number * width + at for number, row in enumerate(rows) for at in row.at], np.int64)
+        most = max(len(row.at) for row in rows)
+        slots = np.zeros((len(rows), most), np.int64)
+        for number, row in enumerate(rows):
+            slots[number, : len(row.at)] = row.at
+        asked = [number * most + slot for number, row in enumerate(rows) for slot in range(len(row.at))]
         try:
-            (logits,) = self._session.run([OUTPUT], dict(zip(INPUTS, (ids, lengths, slots), strict=True)))
+            (logits,) = self._session.run([OUTPUT], dict(zip(INPUTS, (ids, slots), strict=True)))
         except Exception as error:  # the library's errors share no base of their own; their text may tell of memory
             text = str(error).lower()
             memory = isinstance(error, MemoryError) or "memory" in text or "bad_alloc" in text or "bad alloc" in text
             raise (EngineMemory if memory else EngineError)() from None
-        scaled = logits.astype(np.float64) / self._manifest.temperature
+        scaled = logits[asked].astype(np.float64) / self._manifest.temperature
         exponents = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
         probabilities = exponents / exponents.sum(axis=-1, keepdims=True)
         if not np.isfinite(probabilities).all():

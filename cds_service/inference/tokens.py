@@ -25,7 +25,8 @@ def prepare(prompt: Prompt, tokenizer: Tokenizer, manifest: Manifest, longest: i
     """
     if prompt.version != manifest.prompt_version:
         raise EngineError("the model was trained on another prompt version")
-    encoding = tokenizer.encode(prompt.text)
+    # encode() would keep Python's lock for the millisecond that it takes; this lets other requests go on meanwhile.
+    (encoding,) = tokenizer.encode_batch([prompt.text])
     ids: list[int] = encoding.ids
     if len(ids) > longest:
         raise PromptTooLong

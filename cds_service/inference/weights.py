@@ -53,6 +53,8 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     """
     from tokenizers import Tokenizer
 
+    # Each request is encoded in its own thread: one more pool of threads would only add a hop.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     file = folder / "tokenizer.json"
     if not file.is_file():
         raise refuse(file, "is missing; a fast tokenizer is needed")

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
+from cds_service.config import Settings
 from cds_service.inference import weights
-from cds_service.inference.mistral import load_mistral
+from cds_service.inference.load import load_engine
+from cds_service.inference.mistral import MistralEngine, load_mistral
 from cds_service.inference.shared import BUCKET, SharedModel
 from cds_service.inference.weights import Numbers
 from fhir_adapter.errors import ConfigError
-from fhir_adapter.prompt import render
+from fhir_adapter.prompt import LABELS, render
 from tests.cds_service.inference.conftest import MANIFEST, make_panel
 
 PROMPTS = [render(make_panel(count, seed=count)) for count in (3, 7)]
@@ -36,8 +38,17 @@ def wider(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Path:
 
 
 def scores(folder: Path, numbers: Numbers | None = None, **given: Any) -> list[float]:
-    engine = load_mistral(folder, device="cpu", numbers=numbers, **given)
+    return numbers_of(load_mistral(folder, device="cpu", numbers=numbers, **given))
+
+
+def numbers_of(engine: MistralEngine) -> list[float]:
     return [number for panel in engine.score(PROMPTS) for score in panel for number in score.probabilities]
+
+
+def labels_of(numbers: list[float]) -> list[str]:
+    """The likeliest label at each slot."""
+    slots = [numbers[at : at + len(LABELS)] for at in range(0, len(numbers), len(LABELS))]
+    return [LABELS[slot.index(max(slot))] for slot in slots]
 
 
 @pytest.mark.parametrize(("numbers", "within"), [(Numbers("bf16"), 0.01), (Numbers("fp32"), 1e-6)])
@@ -49,21 +60,21 @@ def test_other_numbers_say_nearly_the_same(wider: Path, numbers: Numbers, within
 @pytest.mark.parametrize(("quantization", "within"), [("int8", 0.005), ("4bit", 0.06)])
 def test_smaller_weights_say_nearly_the_same(wider: Path, quantization: Any, within: float) -> None:
     """NF4 is off by 9 % of a weight's size (measured on normal ones), int8 by less than 1 %: a random model feels all of it."""
-    pytest.importorskip("bitsandbytes", reason="quantization needs the extra gpu")
-    numbers = Numbers("fp32", quantization)
-    engine = load_mistral(wider, device="cpu", numbers=numbers)
+    engine, _ = load_engine(Settings(model_path=wider, device="cpu", dtype="fp32", quantization=quantization))
+    assert isinstance(engine, MistralEngine)
     layer = engine._model.model.layers[0].mlp.up_proj
     whole = load_mistral(wider, device="cpu")._model.model.layers[0].mlp.up_proj
     assert layer.weight.nbytes <= whole.weight.nbytes / (4 if quantization == "int8" else 8)
     assert engine._model.lm_head.weight.shape == (engine._model.config.vocab_size, 64)
-    found, expected = scores(wider, numbers), scores(wider)
+    found, expected = numbers_of(engine), scores(wider)
     assert found != expected
     assert found == pytest.approx(expected, abs=within)
+    if quantization == "int8":
+        assert labels_of(found) == labels_of(expected)
 
 
 @pytest.mark.parametrize("quantization", ["int8", "4bit"])
 def test_an_adapter_stands_on_smaller_weights_too(wider: Path, tmp_path: Path, quantization: Any) -> None:
-    pytest.importorskip("bitsandbytes", reason="quantization needs the extra gpu")
     from tests.cds_service.inference.test_adapters import make_adapter
 
     adapter = make_adapter(wider, tmp_path / "a", 41)
