@@ -19,6 +19,8 @@ class Seen:
     newest: Mapping[str, int]
     findings: Sequence[Finding]
     derived: Mapping[str, Derived] = field(default_factory=dict)
+    times: tuple[datetime, datetime] | None = None
+    """Between which times all of ``newest`` were taken, where that was looked at."""
 
     def near(self, analyte: str, window: timedelta) -> Seen:
         """Only what was taken within ``window`` of the analyte's result: a panel may span weeks, a pattern may not. What
@@ -29,6 +31,8 @@ class Seen:
 
     def around(self, at: datetime, window: timedelta) -> Seen:
         """Only what was taken within ``window`` of a time; derived values with all that they rest on."""
+        if self.times is not None and at - self.times[0] <= window and self.times[1] - at <= window:
+            return self
         results = self.panel.results
         kept = {name: other for name, other in self.newest.items() if _within(results[other], at, window)}
         if len(kept) == len(self.newest):
@@ -145,7 +149,8 @@ def see(panel: Panel, findings: Sequence[Finding]) -> Seen:
         known = newest.get(analyte.id)
         if known is None or (_exact(placed) and not _exact(panel.results[known])):
             newest[analyte.id] = index
-    return Seen(panel, newest, findings)
+    times = [at for index in newest.values() if (at := panel.results[index].result.effective) is not None]
+    return Seen(panel, newest, findings, times=(min(times), max(times)) if times else None)
 
 
 def _exact(placed: PanelResult) -> bool:

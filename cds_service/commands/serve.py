@@ -8,6 +8,7 @@ import uvloop
 
 from cds_service.backend import build_pipeline
 from cds_service.config import Settings
+from cds_service.garbage import spare_what_stays
 from cds_service.serving import Running, serve
 from cds_service.telemetry import logs
 from cds_service.trust.exposure import check_exposure
@@ -24,6 +25,7 @@ def run(settings: Settings) -> None:
     pipeline = build_pipeline(settings)
 
     def ready(server: Running) -> None:
+        spare_what_stays()
         degraded = f"; degraded: {pipeline.degraded}, rules answer" if pipeline.degraded else ""
         host = f"[{settings.host}]" if ":" in settings.host.strip("[]") else settings.host
         if server.port is not None:

@@ -50,7 +50,7 @@ NO_NOTE = Note(None, "off")
 def writer_of(engine: object) -> Writes | None:
     """The engine, or the one behind it, if its model writes notes."""
     for one in (engine, getattr(engine, "engine", None)):
-        if isinstance(one, Writes) and one.writes_notes:
+        if one is not None and isinstance(one, Writes) and one.writes_notes:
             return one
     return None
 

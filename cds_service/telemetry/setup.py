@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -36,6 +36,7 @@ class Telemetry:
 
     def __init__(self, tracing: TracerProvider | None, metering: MeterProviderApi) -> None:
         self._tracing, self._metering = tracing, metering
+        self._off = tracing is None and isinstance(metering, NoOpMeterProvider)
         self._tracer = (tracing or trace.NoOpTracerProvider()).get_tracer(names.SCOPE)
         self._propagator = TraceContextTextMapPropagator()
         meter = metering.get_meter(names.SCOPE)
@@ -151,9 +152,12 @@ class Telemetry:
             duration.record(seconds, {**base, **ending})
             self._requests.add(1, {**base, **ending})
 
-    @contextmanager
-    def step(self, parent: Span, step: str) -> Iterator[None]:
+    def step(self, parent: Span, step: str) -> AbstractContextManager[None]:
         """The span of one pipeline step and its latency."""
+        return nullcontext() if self._off else self._step_span(parent, step)
+
+    @contextmanager
+    def _step_span(self, parent: Span, step: str) -> Iterator[None]:
         attributes = self.attributes({names.STEP: step})
         span = self._tracer.start_span(
             step, context=trace.set_span_in_context(parent, otel_context.Context()), attributes=attributes

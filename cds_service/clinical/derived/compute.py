@@ -34,16 +34,19 @@ def with_derived(seen: Seen) -> Seen:
     person = Person(seen.age(), seen.panel.patient.sex, seen.panel.patient.pregnant, seen.panel.patient.height_cm)
     found: dict[str, Derived] = {}
     whole = replace(seen, derived=found)
+    there = set(seen.newest)
     for formula, needed in _PLANS:
-        if all(any(name in seen.newest or name in found for name in names) for names in needed):
-            one = _compute(formula, whole, person)
-            if one is not None:
-                found[formula.id] = one
+        if any(names.isdisjoint(there) for names in needed):
+            continue
+        one = _compute(formula, whole, person)
+        if one is not None:
+            found[formula.id] = one
+            there.add(formula.id)
     return whole
 
 
 _PLANS = tuple(
-    (formula, tuple(tuple(name.removesuffix(_LIMIT) for name in one.split("|")) for one in formula.inputs))
+    (formula, tuple(frozenset(name.removesuffix(_LIMIT) for name in one.split("|")) for one in formula.inputs))
     for formula in FORMULAS
 )
 """Each formula with the analytes that each of its inputs may be: most formulas are left at a glance."""

@@ -18,8 +18,9 @@ def find(seen: Seen) -> tuple[Pattern, ...]:
     """All patterns of a panel that no other says already, most urgent first."""
     age, patient = seen.age(), seen.panel.patient
     hits: dict[str, tuple[Spec, Hit]] = {}
+    there = {*seen.newest, *seen.derived}
     for spec, needs in _plans():
-        if needs and not any(name in seen.newest or name in seen.derived for name in needs):
+        if needs and needs.isdisjoint(there):
             continue
         if not spec.concerns(age, patient.sex, patient.pregnant):
             continue
