@@ -1,7 +1,7 @@
 """From a verdict to CDS Hooks cards, most urgent first.
 
-One card for each critical result and for each pattern, one that gathers the other abnormal results, one for what could
-not be assessed; none where all is normal and assessed. Nothing critical hides in a gathered card, and what a pattern of
+One card for each critical result and for each pattern, one that gathers the other abnormal results, one for steps inside the
+interval that a guideline or a sample check names, one for what could not be assessed; none where all is normal and assessed. Nothing critical hides in a gathered card, and what a pattern of
 warning or critical severity shows already isn't told there again. Critical results that follow each other in one test share
 a card, the newest leading: a week of an intensive care would make a hundred otherwise.
 """
@@ -15,9 +15,11 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from cds_service import said, words
+from cds_service.clinical.delta import TOLD_ALONE
 from cds_service.clinical.show import interval_text, unit_text, value_text, with_unit
 from cds_service.domain import (
     Action,
+    Basis,
     Card,
     Derived,
     Flag,
@@ -126,6 +128,13 @@ class _Composer:
             found.append(self._gathered(others, computed))
         elif computed:
             found.append(self._computed(computed))
+        shown = {index for pattern in patterns for index in pattern.indices}
+        if changed := [
+            index
+            for index, flag in enumerate(flags)
+            if not flag.abnormal and index not in shown and _step(flag) and self.news(flag.subject.result.path)
+        ]:
+            found.append(self._changed(changed))
         found.sort(key=lambda card: _URGENCY[card.indicator])
         if note and found:
             said = f"{found[0].detail}\n\n_{escape(self._say('note'))}_ {escape(note, MAX_NOTE)}"
@@ -226,6 +235,19 @@ class _Composer:
             detail = f"{detail}\n\n**{escape(self._say('computed'))}**\n\n{self._derived_table(computed)}"
         return self._card(summary, detail, "warning", tuple(indices), suggestions=suggestions, derived=computed)
 
+    def _changed(self, indices: Sequence[int]) -> Card:
+        """What lies inside its interval, yet has moved by a step worth a word; a possible mix-up of samples first."""
+        flags = self.verdict.flags
+        steps = {index: step for index in indices if (step := _step(flags[index])) is not None}
+        ordered = sorted(steps, key=lambda index: steps[index].key != "delta-sample")
+        first = steps[ordered[0]]
+        moved = {name: first.params[name] for name in ("change", "time")}
+        summary = self._say(f"summary-{first.key}", result=self._result(flags[ordered[0]]), **moved)
+        if len(ordered) > 1:
+            key = "summary-delta-two" if len(ordered) == 2 else "summary-delta-many"
+            summary = self._say(key, summary=summary, count=str(len(ordered) - 1))
+        return self._card(summary, self._table(ordered), "info", tuple(ordered))
+
     def _computed(self, computed: Sequence[Derived]) -> Card:
         """What was computed lies outside where no result does, or none but a pattern's: worth a look, no more."""
         first = next((one for one in computed if one.flagged), computed[0])
@@ -299,7 +321,7 @@ class _Composer:
         parts = [table(header, [self._row(flag, times) for flag in shown])]
         if len(indices) > MAX_ROWS:
             parts.append(self._say("more", count=str(len(indices) - MAX_ROWS)))
-        sources = [basis.citation for flag in shown for basis in flag.basis if basis.citation and flag.abnormal]
+        sources = [basis.citation for flag in shown for basis in flag.basis if basis.citation and _cited(flag, basis)]
         sources = list(dict.fromkeys([citation, *sources] if citation else sources))
         if sources:
             cited = "; ".join(escape(source, 300) for source in sources)
@@ -376,3 +398,13 @@ class _Composer:
             pattern=pattern,
             derived=tuple(derived),
         )
+
+
+def _step(flag: Flag) -> Said | None:
+    """What is said of a result's step where it is worth a card by itself."""
+    return next((basis.said for basis in flag.basis if basis.said.key in TOLD_ALONE), None)
+
+
+def _cited(flag: Flag, basis: Basis) -> bool:
+    """Whether a card names where this comes from."""
+    return flag.abnormal or basis.said.key in TOLD_ALONE

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 if TYPE_CHECKING:
     from fhir_adapter.catalog import Analyte
+    from fhir_adapter.catalog.delta import DeltaLimit
 
 Comparator = Literal["<", "<=", ">", ">="]
 Sex = Literal["female", "male"]
@@ -182,11 +183,13 @@ class Interval(Struct, frozen=True):
 
 
 class Prior(Struct, frozen=True):
-    """An earlier result of the same analyte in the same unit as the newer one."""
+    """An earlier result of the same analyte in the same unit as the newer one. ``alike`` False: another specimen or method was
+    named, so that the two show a trend, yet a step between them says nothing of the patient."""
 
     observation: str
     number: float
     effective: datetime
+    alike: bool = True
 
 
 class PanelResult(Struct, frozen=True):
@@ -217,6 +220,8 @@ class PanelResult(Struct, frozen=True):
     newest: bool = True
     """False where a newer result of the same analyte stands in the same panel."""
     problem: str | None = None
+    delta: tuple[DeltaLimit, ...] = ()
+    """The site's own delta limits, in place of the catalog's."""
 
     @property
     def series(self) -> str | None:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from fhir_adapter import intervals, units
 from fhir_adapter.catalog import Analyte, Catalog
 from fhir_adapter.catalog.recognise import LOINC_SYSTEMS
+from fhir_adapter.folding import fold
 from fhir_adapter.intervals import Bounds
 from fhir_adapter.model import Intake, Interval, Panel, PanelResult, Patient, Prior, Quantity, Result, Span
 from fhir_adapter.site.model import Around, Site, around
@@ -110,6 +111,8 @@ def _with_site(one: PanelResult, site: Site, patient: Patient, beside: Around | 
     if site.critical and (one.critical is None or one.critical.source == "usual"):
         own = site.critical_for(one)
         one = one if own is None else replace(one, critical=own)
+    if site.deltas and (limits := site.deltas_for(one)):
+        one = replace(one, delta=limits)
     if one.interval is not None and one.interval.source == "lab":
         return one
     interval = site.interval_for(one, patient, beside)
@@ -157,6 +160,11 @@ def conversion(one: PanelResult, other: PanelResult) -> tuple[float, float] | No
     if there is None or back is None or not back[0]:
         return None
     return there[0] / back[0], (there[1] - back[1]) / back[0]
+
+
+def to_canonical(placed: PanelResult) -> tuple[float, float] | None:
+    """(factor, offset) from the unit of a result into its analyte's canonical one; None where it isn't known."""
+    return _scale(placed.unit, placed.analyte)
 
 
 def _scale(unit: str | None, analyte: Analyte | None) -> tuple[float, float] | None:
@@ -333,6 +341,7 @@ def _in_series(one: PanelResult, priors: tuple[Prior, ...], newest: bool) -> Pan
         priors,
         newest,
         one.problem,
+        one.delta,
     )
 
 
@@ -348,10 +357,18 @@ def _priors(one: PanelResult, earlier: Sequence[PanelResult]) -> tuple[Prior, ..
             continue
         number = _comparable(other, one)
         if number is not None:
-            found.append(Prior(other.result.observation, number, when))
+            found.append(Prior(other.result.observation, number, when, _alike(other.result, one.result)))
             if len(found) == MAX_PRIORS:
                 break
     return tuple(found)
+
+
+def _alike(one: Result, other: Result) -> bool:
+    """Whether two results may come from one kind of sample and one method: what isn't named doesn't differ."""
+    for first, second in ((one.specimen, other.specimen), (one.method, other.method)):
+        if first != second and first and second and fold(first) != fold(second):
+            return False
+    return True
 
 
 def _comparable(other: PanelResult, one: PanelResult) -> float | None:

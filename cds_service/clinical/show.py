@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from fhir_adapter.model import Answer, Interval, PanelResult, Quantity, Span, Titre
 
 
@@ -39,3 +41,13 @@ def interval_text(interval: Interval, placed: PanelResult) -> str:
 
 def _end(number: float | None) -> str:
     return "" if number is None else f"{number:g}"
+
+
+def time_text(at: datetime | None, before: datetime) -> str:
+    """The time between two results ("40 min", "36 h", "5 d"); empty where the newer one has none."""
+    if at is None:
+        return ""
+    hours = (at - before).total_seconds() / 3600
+    if hours < 1:
+        return f"{max(1, round(hours * 60))} min"
+    return f"{round(hours)} h" if hours <= 72 else f"{round(hours / 24)} d"

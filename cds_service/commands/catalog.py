@@ -10,13 +10,15 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from cds_service.clinical.delta import limit_text, window_text
 from cds_service.commands.common import complain
 from cds_service.show import console as terminal
 from fhir_adapter import catalog as catalogs
 from fhir_adapter.catalog import Analyte, Catalog, CriticalLimit, UsualInterval
+from fhir_adapter.catalog.delta import DeltaLimit
 from fhir_adapter.folding import fold
 from fhir_adapter.intervals import show as shown
-from fhir_adapter.site import Site, SiteCritical, SiteInterval, read_site
+from fhir_adapter.site import Site, SiteCritical, SiteDelta, SiteInterval, read_site
 
 NEAR = 0.72
 """How alike (0 to 1) a name must be to count as a near spelling."""
@@ -131,6 +133,7 @@ def as_json(catalog: Catalog, analyte: Analyte, site: Site | None) -> Json:
             {"who": who(one), "low": one.low, "high": one.high, "source": one.source} for one in analyte.critical
         ],
         "implausible": {"below": analyte.implausible_low, "above": analyte.implausible_high},
+        "delta": [_delta_row(one) for one in analyte.delta],
         "answers": {
             "normal": sorted(analyte.normal_answers),
             "abnormal": sorted(analyte.abnormal_answers),
@@ -143,21 +146,34 @@ def as_json(catalog: Catalog, analyte: Analyte, site: Site | None) -> Json:
     }
 
 
-def _site_row(one: SiteInterval | SiteCritical) -> Json:
+def _delta_row(one: DeltaLimit) -> Json:
+    """As in the catalog, shares in per cent; what it doesn't limit is left out."""
+    shares = {"risePercent": one.rise_share, "fallPercent": one.fall_share}
+    numbers = {"rise": one.rise, "fall": one.fall, "cvi": one.cvi, "cva": one.cva, "hours": one.hours}
+    numbers |= {name: None if share is None else round(100 * share, 2) for name, share in shares.items()}
+    return {
+        "means": one.means,
+        **{name: value for name, value in numbers.items() if value is not None},
+        "source": one.source,
+    }
+
+
+def _site_row(one: SiteInterval | SiteCritical | SiteDelta) -> Json:
     import msgspec
 
-    kind = "critical" if isinstance(one, SiteCritical) else "interval"
+    kind = {SiteCritical: "critical", SiteDelta: "delta"}.get(type(one), "interval")
     return {
         "kind": kind,
         **{name: value for name, value in msgspec.to_builtins(one).items() if value not in (None, [], ())},
     }
 
 
-def _of_site(analyte: Analyte, site: Site) -> list[SiteInterval | SiteCritical]:
+def _of_site(analyte: Analyte, site: Site) -> list[SiteInterval | SiteCritical | SiteDelta]:
     names = [f"analyte {analyte.id}", *(f"loinc {code}" for code in analyte.loinc)]
     names += [test for test, alias in site.aliases.items() if alias.analyte == analyte.id]
     intervals = [one for (test, _), group in site.intervals.items() if test in names for one in group]
-    return [*intervals, *(one for test in names for one in site.critical.get(test, ()))]
+    critical = [one for test in names for one in site.critical.get(test, ())]
+    return [*intervals, *critical, *(one for test in names for one in site.deltas.get(test, ()))]
 
 
 def who(one: UsualInterval | CriticalLimit) -> str:
@@ -212,6 +228,8 @@ def _print(out: Console, catalog: Catalog, analyte: Analyte, site: Site | None) 
         table.add_row("usual", who(one), limits_text(one.low, one.high), one.source)
     for limit in sorted(analyte.critical, key=lambda limit: limit.age_min):
         table.add_row("critical", who(limit), _outside(limit.low, limit.high), limit.source)
+    for delta in analyte.delta:
+        table.add_row(f"delta: {delta.means}", f"within {window_text(delta.hours)}", delta_text(delta), delta.source)
     if table.row_count:
         out.print(table)
     else:
@@ -219,6 +237,11 @@ def _print(out: Console, catalog: Catalog, analyte: Analyte, site: Site | None) 
     if site is not None:
         own = _table(f"{site.label}", "for", "limits", "unit", "results")
         for entry in _of_site(analyte, site):
+            if isinstance(entry, SiteDelta):
+                step, _ = entry.read(site.label)
+                window = f"within {window_text(step.hours)}"
+                own.add_row(f"delta: {step.means}: {entry.test}", window, delta_text(step), entry.unit, "")
+                continue
             kind = "critical" if isinstance(entry, SiteCritical) else "interval"
             count = f"{entry.count} of {entry.seen}" if isinstance(entry, SiteInterval) and entry.seen else ""
             own.add_row(
@@ -254,6 +277,14 @@ def _unit(analyte: Analyte) -> str:
         f"= {one.factor:g} x {one.unit}" + (f" + {one.offset:g}" if one.offset else "") for one in analyte.conversions
     ]
     return "; ".join(parts)
+
+
+def delta_text(limit: DeltaLimit) -> str:
+    """What a change must reach, in the canonical unit: "+0.3", "-50 %", "+13 % or -11 %"."""
+    ways = [f"{sign}{text}" for sign, up in (("+", True), ("-", False)) if (text := limit_text(limit, up, 1.0, ""))]
+    if len(ways) == 2 and ways[0][1:] == ways[1][1:]:
+        return f"±{ways[0][1:]}"
+    return " or ".join(ways)
 
 
 def limits_text(low: float | None, high: float | None) -> str:

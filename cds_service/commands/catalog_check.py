@@ -9,7 +9,7 @@ from cds_service.commands.catalog import limits_text
 from fhir_adapter import catalog as catalogs
 from fhir_adapter import units
 from fhir_adapter.catalog import Analyte, Catalog
-from fhir_adapter.site import BOTH, SiteCritical, SiteInterval, read_site
+from fhir_adapter.site import BOTH, SiteCritical, SiteDelta, SiteInterval, read_site
 
 FAR = 0.5
 """A site's limit that lies further from the usual one than this share of it is worth a look."""
@@ -25,10 +25,12 @@ def check(file: Path) -> None:
     catalog = catalogs.load()
     entries = [one for group in site.intervals.values() for one in group]
     limits = [one for group in site.critical.values() for one in group]
+    deltas = [one for group in site.deltas.values() for one in group]
     print(
-        f"{file} holds: {site.label}, with {len(entries)} intervals, {len(limits)} critical limits and {len(site.aliases)} names."
+        f"{file} holds: {site.label}, with {len(entries)} intervals, {len(limits)} critical limits, {len(deltas)} delta limits "
+        f"and {len(site.aliases)} names."
     )
-    for line in notes(catalog, entries, limits):
+    for line in [*notes(catalog, entries, limits), *delta_notes(catalog, deltas)]:
         print(f"  look at {line}")
 
 
@@ -63,6 +65,24 @@ def notes(catalog: Catalog, entries: Iterable[SiteInterval], limits: Iterable[Si
     for limit in limits:
         if (analyte := analyte_of(catalog, limit.test)) is None and limit.test.startswith(("analyte ", "loinc ")):
             found.append(f"{limit.test}: the catalog doesn't know this test")
+    return found
+
+
+def delta_notes(catalog: Catalog, deltas: Iterable[SiteDelta]) -> list[str]:
+    """What in a site's delta limits is allowed, yet worth a look."""
+    found = []
+    for one in deltas:
+        analyte = analyte_of(catalog, one.test)
+        if analyte is None:
+            if one.test.startswith(("analyte ", "loinc ")):
+                found.append(f"delta of {one.test}: the catalog doesn't know this test")
+        elif (
+            one.unit
+            and units.factor(one.unit, analyte.unit, molar_mass=analyte.molar_mass, valence=analyte.valence) is None
+        ):
+            found.append(
+                f"delta of {one.test}: {one.unit} can't be converted into {analyte.unit or 'any unit'} of the catalog's {analyte.id}"
+            )
     return found
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from fhir_adapter.catalog.delta import DeltaLimit, read_limit
 from fhir_adapter.catalog.model import Analyte, CriticalLimit, Linear, UsualInterval
 from fhir_adapter.catalog.recognise import specimen_group
 from fhir_adapter.errors import Violation
@@ -28,6 +29,7 @@ _KEYS = frozenset(
         "usual",
         "critical",
         "implausible",
+        "delta",
         "abnormal",
         "normal",
         "answers_source",
@@ -91,6 +93,7 @@ class Builder:
             critical=tuple(self._critical(one, entry) for one in entry.get("critical", ())),
             implausible_low=low if low is None or low > _NONE else None,
             implausible_high=high,
+            delta=tuple(self._delta(one) for one in entry.get("delta", ())),
             abnormal_answers=frozenset(fold(word) for word in entry.get("abnormal", ())),
             normal_answers=frozenset(fold(word) for word in entry.get("normal", ())),
             qualitative_source=self._source({"source": entry["answers_source"]}, entry)
@@ -125,6 +128,12 @@ class Builder:
             _number(one.get("low")), _number(one.get("high")), self._source(one, {}), float(start), float(end)
         )
 
+    def _delta(self, one: Mapping[str, Any]) -> DeltaLimit:
+        limit, faults = read_limit(one, self._source(one, {}))
+        for fault in faults:
+            self._fault(fault)
+        return limit
+
     def _source(self, one: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
         key = one.get("source", entry.get("source"))
         if key is None:
@@ -157,7 +166,7 @@ class Builder:
                 self._fault("implausible low is not below the limits")
             if analyte.implausible_high is not None and one.high is not None and analyte.implausible_high <= one.high:
                 self._fault("implausible high is not above the limits")
-        if numbers and analyte.unit is None:
+        if (numbers or analyte.delta) and analyte.unit is None:
             self._fault("limits without a unit")
         if (analyte.abnormal_answers or analyte.normal_answers) and analyte.qualitative_source is None:
             self._fault("answers without a source")

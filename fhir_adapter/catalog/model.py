@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fhir_adapter.catalog.choose import ADULT_AGE, choose_interval
+from fhir_adapter.catalog.delta import DeltaLimit
 from fhir_adapter.catalog.recognise import LOINC_SYSTEMS, by_name, contradicts, specimen_group
 from fhir_adapter.model import Coding, Sex
 
@@ -64,6 +65,9 @@ class Analyte:
     critical: tuple[CriticalLimit, ...] = ()
     implausible_low: float | None = None
     implausible_high: float | None = None
+    delta: tuple[DeltaLimit, ...] = ()
+    """How far a result may move from the one before it; where there is none,
+    :data:`fhir_adapter.catalog.delta.DEFAULT_PERCENT` counts."""
     abnormal_answers: frozenset[str] = field(default_factory=frozenset)
     """Answers that are findings, folded by :func:`fhir_adapter.folding.fold`; fold what you look up here."""
     normal_answers: frozenset[str] = field(default_factory=frozenset)

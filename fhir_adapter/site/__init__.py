@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fhir_adapter.site.file import read_site, write_site
 from fhir_adapter.site.learn import Learner, learn
-from fhir_adapter.site.model import BOTH, Around, Site, SiteAlias, SiteCritical, SiteInterval, tests_of
+from fhir_adapter.site.model import BOTH, Around, Site, SiteAlias, SiteCritical, SiteDelta, SiteInterval, tests_of
 
 __all__ = [
     "BOTH",
@@ -16,6 +16,7 @@ __all__ = [
     "Site",
     "SiteAlias",
     "SiteCritical",
+    "SiteDelta",
     "SiteInterval",
     "learn",
     "read_site",

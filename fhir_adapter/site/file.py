@@ -15,14 +15,19 @@ import msgspec
 from fhir_adapter import catalog as catalogs
 from fhir_adapter import units
 from fhir_adapter.errors import ConfigError, Violation
-from fhir_adapter.site.model import BOTH, Site, SiteAlias, SiteCritical, SiteInterval
+from fhir_adapter.site.model import BOTH, Site, SiteAlias, SiteCritical, SiteDelta, SiteInterval
 
 _HEAD = """\
 # A site's own intervals, critical limits and names of tests. Correct what is wrong: the file is used as it stands.
 # An interval with count and seen was learnt: count results carried it, out of seen; others says what the rest carried.
 """
 _TESTS = ("local ", "loinc ", "analyte ", "name ")
-_KINDS: dict[str, type[msgspec.Struct]] = {"interval": SiteInterval, "critical": SiteCritical, "alias": SiteAlias}
+_KINDS: dict[str, type[msgspec.Struct]] = {
+    "interval": SiteInterval,
+    "critical": SiteCritical,
+    "delta": SiteDelta,
+    "alias": SiteAlias,
+}
 
 
 def write_site(site: Site, file: Path) -> None:
@@ -31,6 +36,7 @@ def write_site(site: Site, file: Path) -> None:
     for kind, entries in (
         ("interval", [one for group in site.intervals.values() for one in group]),
         ("critical", [one for group in site.critical.values() for one in group]),
+        ("delta", [one for group in site.deltas.values() for one in group]),
         ("alias", list(site.aliases.values())),
     ):
         for one in entries:
@@ -79,6 +85,7 @@ def read_site(file: Path) -> Site:
     read = {kind: _entries(data.get(kind, []), kind, faults) for kind in _KINDS}
     _check_intervals(read["interval"], faults)
     _check_critical(read["critical"], faults)
+    _check_deltas(read["delta"], faults)
     _check_aliases(read["alias"], faults)
     if faults:
         raise _refuse(file, faults)
@@ -90,7 +97,11 @@ def read_site(file: Path) -> Site:
     for _, limit in read["critical"]:
         critical[limit.test] = (*critical.get(limit.test, ()), limit)
     aliases = {alias.test: alias for _, alias in read["alias"]}
-    return Site(str(name), intervals, critical, aliases, hashlib.sha256(text.encode()).hexdigest()[:12])
+    deltas: dict[str, tuple[SiteDelta, ...]] = {}
+    for _, delta in read["delta"]:
+        deltas[delta.test] = (*deltas.get(delta.test, ()), delta)
+    version = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return Site(str(name), intervals, critical, aliases, version, deltas)
 
 
 def _entries(raw: Any, kind: str, faults: list[tuple[str, str]]) -> list[tuple[str, Any]]:
@@ -136,6 +147,18 @@ def _check_critical(entries: Sequence[tuple[str, SiteCritical]], faults: list[tu
         first = seen.setdefault((one.test, one.unit, one.age_from, one.age_to), path)
         if first != path:
             faults.append((path, f"repeats {first}: same test, unit and ages"))
+
+
+def _check_deltas(entries: Sequence[tuple[str, SiteDelta]], faults: list[tuple[str, str]]) -> None:
+    seen: dict[SiteDelta, str] = {}
+    for path, one in entries:
+        limit, wrong = one.read("")
+        faults += [(path, fault) for fault in wrong]
+        if limit.in_steps and units.normalize_unit(one.unit) is None:
+            faults.append((f"{path}.unit", "is not a known unit"))
+        first = seen.setdefault(one, path)
+        if first != path:
+            faults.append((path, f"repeats {first}"))
 
 
 def _check_limits(path: str, one: SiteInterval | SiteCritical, faults: list[tuple[str, str]]) -> None:

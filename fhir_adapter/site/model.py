@@ -8,13 +8,15 @@ limits were in force. Nothing is averaged: an average of two limits is nobody's 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 
 import msgspec
 
 from fhir_adapter import units
+from fhir_adapter.catalog.delta import KEYS as DELTA_KEYS
+from fhir_adapter.catalog.delta import DeltaLimit, read_limit
 from fhir_adapter.folding import fold
 from fhir_adapter.intervals import show
 from fhir_adapter.model import Coding, Interval, PanelResult, Patient, Sex
@@ -65,6 +67,31 @@ class SiteCritical(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     source: str | None = None
 
 
+class SiteDelta(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How far a test may move at the site from the result before it, as :class:`fhir_adapter.catalog.delta.DeltaLimit`. ``unit``: of
+    ``rise``, ``fall`` and ``change``. All that a file says of a test stands in place of the catalog's."""
+
+    test: str
+    unit: str = ""
+    rise: float | None = None
+    fall: float | None = None
+    change: float | None = None
+    rise_percent: float | None = None
+    fall_percent: float | None = None
+    change_percent: float | None = None
+    cvi: float | None = None
+    cva: float | None = None
+    hours: float | None = None
+    days: float | None = None
+    means: str | None = None
+    source: str | None = None
+
+    def read(self, name: str) -> tuple[DeltaLimit, list[str]]:
+        """The limit, steps in its own unit, and what is wrong with it. ``name``: its source where it gives none."""
+        said = {key: value for key in DELTA_KEYS if (value := getattr(self, key)) is not None and key != "source"}
+        return read_limit(said, self.source or name)
+
+
 class SiteAlias(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the site calls an analyte: ``test`` as above ("local ..." or "name ..."); ``unit`` the one unit it always came in."""
 
@@ -97,6 +124,7 @@ class Site:
     critical: Mapping[str, tuple[SiteCritical, ...]] = field(default_factory=dict)
     aliases: Mapping[str, SiteAlias] = field(default_factory=dict)
     version: str = field(default="", compare=False)
+    deltas: Mapping[str, tuple[SiteDelta, ...]] = field(default_factory=dict)
 
     @cached_property
     def looks_around(self) -> bool:
@@ -150,6 +178,30 @@ class Site:
                     citation=one.source or self.label,
                 )
         return None
+
+    def deltas_for(self, placed: PanelResult) -> tuple[DeltaLimit, ...]:
+        """The site's delta limits for a result, steps in the analyte's canonical unit (in the result's own where there is no
+        analyte); without those whose unit can't be converted."""
+        found = []
+        for test in tests_of(placed):
+            for one in self.deltas.get(test, ()):
+                limit, _ = one.read(self.label)
+                if limit.in_steps:
+                    factor = self._into_canonical(one.unit, placed)
+                    if factor is None:
+                        continue
+                    rise, fall = (None if step is None else step * factor for step in (limit.rise, limit.fall))
+                    limit = replace(limit, rise=rise, fall=fall)
+                found.append(limit)
+            if found:
+                break
+        return tuple(found)
+
+    def _into_canonical(self, unit: str, placed: PanelResult) -> float | None:
+        analyte = placed.analyte
+        if analyte is None or placed.canonical is None:
+            return 1.0 if unit_of(placed.unit) == unit else None
+        return units.factor(unit, analyte.unit, molar_mass=analyte.molar_mass, valence=analyte.valence)
 
     def analyte_of(self, codings: Iterable[Coding], name: str | None) -> str | None:
         """The id of the analyte that the site means by a local code or a name; None where its file doesn't say."""

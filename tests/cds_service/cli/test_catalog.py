@@ -79,6 +79,15 @@ high = 14.5
 test = "loinc 2823-3"
 unit = "mmol/L"
 high = 6.0
+[[delta]]
+test = "analyte potassium"
+unit = "mmol/L"
+change = 1.5
+hours = 24
+[[delta]]
+test = "loinc 2951-2"
+unit = "g/dL"
+change_percent = 5
 [[alias]]
 test = "name kalium serum"
 analyte = "potassium"
@@ -95,8 +104,14 @@ def site_file(tmp_path: Path) -> Path:
 def test_check_says_what_holds_and_what_to_look_at(site_file: Path) -> None:
     status, out, _ = _run("check", str(site_file))
     assert status == 0
-    assert "2 intervals, 1 critical limits and 1 names" in out
+    assert "2 intervals, 1 critical limits, 2 delta limits and 1 names" in out
     assert "high 14.5 lies far from the usual 145" in out
+
+
+def test_check_says_which_delta_limits_will_never_be_met(site_file: Path) -> None:
+    assert "delta of loinc 2951-2" not in _run("check", str(site_file))[1]  # a mass converts
+    site_file.write_text(GOOD.replace('unit = "g/dL"', 'unit = "U/L"'))
+    assert "delta of loinc 2951-2: U/L can't be converted into mmol/L" in _run("check", str(site_file))[1]
 
 
 def test_check_names_every_fault(tmp_path: Path) -> None:
@@ -113,6 +128,8 @@ def test_a_site_stands_beside_the_catalog(site_file: Path) -> None:
     assert status == 0
     assert "3.4-4.9" in out
     assert "St Mary" in out
+    assert "±1.5" in out
+    assert "within 24 h" in out
 
 
 def _bundle(interval: tuple[float, float] | None) -> bytes:
