@@ -14,8 +14,10 @@ from typing import Protocol
 from cds_service.backend import Backend, opened, warm_up
 from cds_service.config import Settings
 from cds_service.evaluator import Evaluates
+from cds_service.reloading import Reloads
 from cds_service.telemetry.setup import Telemetry
 from cds_service.trust.exposure import check_exposure
+from cds_service.trust.gate import clients_of
 
 log = logging.getLogger(__name__)
 HEALTH_S = 1.0
@@ -31,6 +33,7 @@ class Running:
     http_port: int | None
     backend: Backend
     drain: Callable[[], Awaitable[None]]
+    reloads: Reloads
 
 
 @asynccontextmanager
@@ -89,10 +92,15 @@ async def running(
             http_door.port if http_door is not None else None,
             backend,
             drain,
+            _reloads(backend, doors),
         )
 
 
 class _Door(Protocol):
+    name: str
+
+    def reload(self) -> None: ...
+
     async def ready(self) -> None: ...
 
     async def not_well(self) -> None: ...
@@ -125,30 +133,29 @@ async def _ended(task: asyncio.Task[None]) -> None:
         await task
 
 
-class _Reloads:
-    """What SIGHUP does: adapters are read again in a thread, while requests go on."""
+def _reloads(backend: Backend, doors: Sequence[_Door]) -> Reloads:
+    """All that lies in files and may change while the service runs."""
+    settings, gate = backend.settings, backend.gate
+    parts: dict[str, Callable[[], object]] = {}
+    if settings.adapters:
+        parts["adapters"] = getattr(backend.pipeline, "reload", list)
 
-    def __init__(self, pipeline: Evaluates) -> None:
-        self._reload = getattr(pipeline, "reload", list)
-        self._running: set[asyncio.Future[None]] = set()
+    def clients() -> None:
+        found = clients_of(settings)
+        if gate is not None and found is not None:
+            gate.replace(found)
 
-    def begin(self) -> None:
-        log.info("reading the adapters again")
-        running = asyncio.ensure_future(self._run())
-        self._running.add(running)
-        running.add_done_callback(self._running.discard)
-
-    async def _run(self) -> None:
-        try:
-            await asyncio.to_thread(self._reload)
-        except Exception as error:  # the old ones answer on
-            log.error("reading the adapters failed: %s", type(error).__name__)
+    if gate is not None:
+        parts["clients"] = clients
+    if settings.tls_cert is not None:
+        parts |= {f"certificates of the {door.name} door": door.reload for door in doors}
+    return Reloads(parts)
 
 
 async def serve(
     settings: Settings, pipeline: Evaluates | None = None, *, ready: Callable[[Running], None] | None = None
 ) -> None:
-    """Serves until SIGTERM or SIGINT, then drains; SIGHUP reads the adapters again. ``ready`` is called once all doors are."""
+    """Serves until SIGTERM or SIGINT, then drains; SIGHUP reads again what lies in files. ``ready`` is called once all doors are."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     signals = (signal.SIGTERM, signal.SIGINT)
@@ -156,8 +163,7 @@ async def serve(
         loop.add_signal_handler(name, stop.set)
     try:
         async with running(settings, pipeline) as server:
-            reloads = _Reloads(server.backend.pipeline)
-            loop.add_signal_handler(signal.SIGHUP, reloads.begin)
+            loop.add_signal_handler(signal.SIGHUP, server.reloads.begin)
             if ready is not None:
                 ready(server)
             await stop.wait()

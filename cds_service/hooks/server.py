@@ -29,8 +29,10 @@ class _Server(uvicorn.Server):
 class HttpDoor:
     """uvicorn over one backend."""
 
-    def __init__(self, backend: Backend, listening: socket.socket, secured: ssl.SSLContext | None) -> None:
-        self._socket = listening
+    name = "HTTP"
+
+    def __init__(self, backend: Backend, listening: socket.socket, secured: tls.Secured) -> None:
+        self._socket, self._secured = listening, secured
         self.port: int = listening.getsockname()[1]
         self._client = FhirClient(backend.settings)
         app = create_app(
@@ -44,7 +46,7 @@ class HttpDoor:
             app,
             loop="none",
             http=tls.WithCertificate,
-            ssl_context_factory=None if secured is None else lambda config, default: secured,
+            ssl_context_factory=None if secured.listening is None else self._context,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -65,8 +67,20 @@ class HttpDoor:
         Raises:
             ConfigError: the address is taken, or a certificate doesn't hold.
         """
-        secured = tls.context(backend.settings)
+        secured = tls.Secured(backend.settings)
         return cls(backend, _bind(backend.settings), secured)
+
+    def _context(self, config: uvicorn.Config, default: object) -> ssl.SSLContext:
+        assert self._secured.listening is not None  # noqa: S101 - else this isn't given to uvicorn
+        return self._secured.listening
+
+    def reload(self) -> None:
+        """Reads the files of TLS again, for connections to come.
+
+        Raises:
+            ConfigError: one doesn't hold; what was is kept.
+        """
+        self._secured.reload()
 
     def unbind(self) -> None:
         """Frees the address, also where the door never served."""

@@ -27,7 +27,37 @@ def context(settings: Settings) -> ssl.SSLContext | None:
     found.load_cert_chain(settings.tls_cert, settings.tls_key)
     if settings.tls_client_ca is not None:
         found.verify_mode = ssl.CERT_REQUIRED
+        # A connection that is taken up again isn't asked for its certificate again: an authority taken away would go on to count.
+        found.options |= ssl.OP_NO_TICKET
+        found.num_tickets = 0
     return found
+
+
+class Secured:
+    """The door's TLS, whose files can be read again while it serves: connections that begin after that get what they hold.
+
+    Raises:
+        ConfigError: as :func:`context`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._chosen = self.listening = context(settings)
+        if self.listening is not None:
+            # Called for each connection, whether it names a server or not.
+            self.listening.sni_callback = self._choose
+
+    def reload(self) -> None:
+        """Reads certificate, key and authority again. What was is kept where they don't hold.
+
+        Raises:
+            ConfigError: as :func:`context`.
+        """
+        self._chosen = context(self._settings)
+
+    def _choose(self, connection: ssl.SSLObject, name: str | None, first: ssl.SSLContext) -> None:
+        if self._chosen is not None:
+            connection.context = self._chosen
 
 
 class WithCertificate(Bounded):

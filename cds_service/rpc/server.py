@@ -12,7 +12,7 @@ from cds_service.backend import Backend
 from cds_service.config import Settings
 from cds_service.rpc.authentication import Authentication
 from cds_service.rpc.servicer import SERVICE, Servicer
-from cds_service.rpc.tls import server_credentials
+from cds_service.rpc.tls import Secured
 from fhir_adapter.errors import ConfigError, Violation
 from labcue.v1 import cds_pb2_grpc
 
@@ -29,10 +29,18 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 class GrpcDoor:
     """The gRPC server over one backend."""
 
+    name = "gRPC"
+
     def __init__(
-        self, server: grpc.aio.Server, checks: health.aio.HealthServicer, servicer: Servicer, port: int
+        self,
+        server: grpc.aio.Server,
+        checks: health.aio.HealthServicer,
+        servicer: Servicer,
+        port: int,
+        secured: Secured | None,
     ) -> None:
         self._server, self._checks, self.servicer, self.port = server, checks, servicer, port
+        self._secured = secured
 
     @classmethod
     async def bound(cls, backend: Backend) -> GrpcDoor:
@@ -42,7 +50,7 @@ class GrpcDoor:
             ConfigError: the address is taken, or a certificate doesn't hold.
         """
         settings = backend.settings
-        credentials = _credentials(settings)
+        secured = _secured(settings)
         server = grpc.aio.server(
             interceptors=[Authentication(backend.gate, settings, backend.telemetry)] if backend.gate else None,
             options=[
@@ -59,7 +67,16 @@ class GrpcDoor:
         cds_pb2_grpc.add_LabDecisionSupportServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
         if settings.reflection:
             reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-        return cls(server, checks, servicer, _bind(server, settings, credentials))
+        return cls(server, checks, servicer, _bind(server, settings, secured), secured)
+
+    def reload(self) -> None:
+        """Reads the files of TLS again, for connections to come.
+
+        Raises:
+            ConfigError: one doesn't hold; what was is kept.
+        """
+        if self._secured is not None:
+            self._secured.reload()
 
     async def start(self) -> None:
         """Takes calls; health says NOT_SERVING until :meth:`ready`."""
@@ -84,20 +101,20 @@ class GrpcDoor:
         await self._server.stop(grace)
 
 
-def _credentials(settings: Settings) -> grpc.ServerCredentials | None:
+def _secured(settings: Settings) -> Secured | None:
     if settings.tls_cert is None or settings.tls_key is None:
         return None
-    return server_credentials(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+    return Secured(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
 
 
-def _bind(server: grpc.aio.Server, settings: Settings, credentials: grpc.ServerCredentials | None) -> int:
+def _bind(server: grpc.aio.Server, settings: Settings, secured: Secured | None) -> int:
     host = f"[{settings.host}]" if ":" in settings.host and not settings.host.startswith("[") else settings.host
     address = f"{host}:{settings.port}"
     try:
-        if credentials is None:
+        if secured is None:
             port = int(server.add_insecure_port(address))
         else:
-            port = int(server.add_secure_port(address, credentials))
+            port = int(server.add_secure_port(address, secured.credentials))
     except RuntimeError:
         port = 0
     if port == 0:

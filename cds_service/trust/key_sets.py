@@ -59,6 +59,12 @@ class KeySets:
             raise KeysUnavailable
         return held.keys.get(kid)
 
+    def refresh(self) -> None:
+        """Each set is read again when it is next needed; the keys held are good until then, and where that fails."""
+        for held in list(self._held.values()):
+            held.read_at = min(held.read_at, self._clock() - self._ttl - 1)
+            held.tried_at = float("-inf")
+
     def _fresh(self, held: _Held, kid: str) -> bool:
         return kid in held.keys and self._clock() - held.read_at <= self._ttl
 

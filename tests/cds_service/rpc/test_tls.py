@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cds_service.client import AsyncLabCueClient, Retry, Tls
-from cds_service.rpc.tls import server_credentials
+from cds_service.rpc.tls import Secured
 from fhir_adapter.errors import ConfigError, LabCueError
 from tests.bundles import PANEL
 from tests.callers import certificates
@@ -43,7 +43,7 @@ async def test_mutual_tls_refuses_a_client_without_a_certificate(serve: Serve, t
 def test_a_key_of_another_certificate_is_refused_before_grpc_sees_it(tmp_path: Path) -> None:
     pem = certificates(tmp_path)
     with pytest.raises(ConfigError) as caught:
-        server_credentials(pem["server-cert"], pem["client-key"], pem["ca-cert"])
+        Secured(pem["server-cert"], pem["client-key"], pem["ca-cert"])
     (fault,) = caught.value.violations
     assert fault.path == "tls_cert"
     assert "KEY_VALUES_MISMATCH" in fault.description

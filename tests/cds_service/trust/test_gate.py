@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from cds_service.trust.audience import Audience
 from cds_service.trust.clients import Client, Permission, read_clients, secret_digest
 from cds_service.trust.gate import Credentials, Gate
 from cds_service.trust.key_sets import KeySets, fetcher
+from cds_service.trust.keys import PublicKey
 from cds_service.trust.reasons import Refused
 from cds_service.trust.replay import MemoryReplays, Replays, digest
+from cds_service.trust.token import Token
 from fhir_adapter.errors import PermissionDenied, RateLimited, Unauthenticated
 from tests.callers import ISSUER, KEY, NOW, OTHER_KEY, Clock, Published, claims, clients_file, key_set, published, token
 
@@ -245,3 +248,38 @@ def test_seen_tokens_are_forgotten_once_they_have_expired() -> None:
 
 def test_two_issuers_may_use_the_same_id() -> None:
     assert len({digest("a", "bc"), digest("ab", "c"), digest("a", "\ud800"), digest("b", "bc")}) == 4
+
+
+async def test_other_clients_take_over_and_rates_that_stay_keep_what_is_left(tmp_path: Path) -> None:
+    def file(rate: int, name: str = "ehr") -> Path:
+        return clients_file(
+            tmp_path,
+            f'[clients.{name}]\nissuer = "{ISSUER}"\nkey_file = "ehr.json"\npermissions = ["evaluate"]\n'
+            f"rate_per_minute = {rate}\nburst = 1\n",
+        )
+
+    gate = _gate(file(6))
+    client = await _admit(gate, token(claims(URL)))
+    gate.replace(read_clients(file(6)))
+    with pytest.raises(RateLimited):
+        await _admit(gate, token(claims(URL)))
+    gate.replace(read_clients(file(60)))
+    await _admit(gate, token(claims(URL)))
+    gate.replace(read_clients(file(60, "other")))
+    assert (await _admit(gate, token(claims(URL)))).name == "other"
+    with pytest.raises(Unauthenticated):  # its stream ends with its table
+        await gate.wait_turn(client)
+
+
+async def test_a_signature_is_checked_beside_the_event_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+    check = Token.check_signature
+
+    def watched(self: Token, key: PublicKey) -> None:
+        threads.append(threading.get_ident())
+        check(self, key)
+
+    monkeypatch.setattr(Token, "check_signature", watched)
+    await _admit(_gate(clients_file(tmp_path)), token(claims(URL)))
+    assert len(threads) == 1
+    assert threads[0] != threading.get_ident()

@@ -57,6 +57,19 @@ async def test_a_key_that_is_gone_stops_counting_when_the_set_is_read_again(plac
     assert await sets.find(place.url, "k1") is None
 
 
+async def test_refreshed_sets_are_read_again_when_needed_and_held_where_that_fails(place: Published) -> None:
+    sets = _sets(Clock())
+    await sets.find(place.url, "k1")
+    sets.refresh()
+    assert len(place.asked) == 1
+    place.status = 500
+    assert await sets.find(place.url, "k1") is not None
+    assert len(place.asked) == 2
+    place.status, place.body = 200, key_set(RSA_KEY)
+    sets.refresh()
+    assert await sets.find(place.url, "k1") is None
+
+
 async def test_keys_outlive_an_outage_but_not_for_ever(place: Published, caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
     sets = _sets(clock)
