@@ -88,6 +88,8 @@ class Evaluation:
     """What the model was, or would have been, shown; with ``keep_prompts`` only."""
     held_back: tuple[Held, ...] = ()
     """Cards that don't go out; the flags of all of them do."""
+    audit_id: str = ""
+    """Under which the answer is remembered; empty where it isn't."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,23 @@ def upgrade(records: Where = None, config: ConfigFile = None, sets: Sets = None)
         command.upgrade(settings)
 
 
+@app.command(
+    short_help="What is remembered of an answer.",
+    epilog=examples("labcue records show 0b6c2f1f5c7d4c0f9a7e8d3b2a1c0d9e --records /var/lib/labcue/records.sqlite3"),
+)
+def show(
+    audit: Annotated[str, typer.Argument(metavar="ID", help="The answer's auditId.")],
+    records: Where = None,
+    config: ConfigFile = None,
+    sets: Sets = None,
+) -> None:
+    """When, for whom (as pseudonyms), by which versions, with which cards, and what was done with them. No value, no name."""
+    with records_settings(config, sets, records) as settings:
+        from cds_service.commands import records as command
+
+        command.show_answer(settings, audit)
+
+
 @dead_app.command(
     "list",
     short_help="What was given up, and why.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cds_service.config import Settings
+from cds_service.records.audit import find
 from cds_service.records.database import current_version, open_database, open_existing
 from cds_service.subscription.queue import list_dead, retry_dead
 from fhir_adapter.errors import ConfigError, Violation
@@ -24,6 +25,30 @@ def upgrade(settings: Settings) -> None:
         print(f"the tables are at version {current_version(database)}")
     finally:
         database.close()
+
+
+def show_answer(settings: Settings, audit: str) -> None:
+    """Prints what is remembered of an answer, by its auditId: pseudonyms, versions, cards and what was done with them.
+
+    Raises:
+        ConfigError: there is no database, or no such answer in it.
+    """
+    database = open_existing(settings)
+    try:
+        with database.reading() as connection:
+            found = find(connection, audit)
+    finally:
+        database.close()
+    if found is None:
+        why = f"there is no answer {audit}: it was never written, or is older than records_keep_days"
+        raise ConfigError(violations=(Violation("id", why),))
+    facts = {"at": found.at.isoformat(timespec="seconds")} | found.facts
+    for name, value in facts.items():
+        print(f"{name:16}  {'-' if value is None else value}")
+    for card in found.cards:
+        print(f"\n{card.indicator}  {card.rule}  {card.uuid}  {card.outcome or 'not answered'}")
+        for analyte, code, source, probability in card.flags:
+            print(f"  {analyte}  {code}  {source}" + ("" if probability is None else f"  {probability:.3f}"))
 
 
 def show_dead_letters(settings: Settings) -> None:

@@ -20,7 +20,7 @@ EVALUATION, SUBJECT, DATA = "org.labcue.evaluation", "org.labcue.card", "org.lab
 
 
 def response(
-    evaluation: Evaluation, *, trace_id: str = "", audit_id: str = "", where: Callable[[str], str] = lambda path: path
+    evaluation: Evaluation, *, trace_id: str = "", where: Callable[[str], str] = lambda path: path
 ) -> dict[str, Any]:
     """The response of one evaluation; texts in its language. ``where`` turns a FHIRPath of what was judged into a path of
     what was sent."""
@@ -56,7 +56,7 @@ def response(
         "modelPrompts": evaluation.prompts,
         "degraded": verdict.degraded,
         "traceId": trace_id,
-        "auditId": audit_id,
+        "auditId": evaluation.audit_id,
         "timings": {name: spent for name, spent in timings.items() if spent},
         "heldBack": [
             _filled(

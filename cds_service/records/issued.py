@@ -34,7 +34,7 @@ class Issue:
     held_back: list[Row] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.cards or self.held_back)
+        return bool(self.cards or self.held_back or self.evaluation["audit"])
 
 
 def rows(evaluation: Evaluation, alerts: Mapping[str, Alert], whose: Whose, names: Pseudonyms, at: datetime) -> Issue:
@@ -42,6 +42,7 @@ def rows(evaluation: Evaluation, alerts: Mapping[str, Alert], whose: Whose, name
     verdict, model = evaluation.verdict, evaluation.verdict.model
     made = Issue(
         {
+            "audit": evaluation.audit_id or None,
             "at": at,
             "patient": whose.patient,
             "requester": whose.requester,
@@ -53,6 +54,8 @@ def rows(evaluation: Evaluation, alerts: Mapping[str, Alert], whose: Whose, name
             "catalog_version": evaluation.catalog_version,
             "degraded": verdict.degraded,
             "language": evaluation.language,
+            "observations": evaluation.observations,
+            "not_assessed": len(verdict.not_assessed),
         }
     )
     slots = _prompts(evaluation, made)
@@ -133,10 +136,12 @@ def write(connection: sa.Connection, issue: Issue) -> None:
     """Inserts the rows of one answer."""
     if issue.held_back:
         connection.execute(sa.insert(schema.held_back), issue.held_back)
-    if not issue.cards:
+    if not issue.cards and not issue.evaluation["audit"]:
         return
     made = connection.execute(sa.insert(schema.evaluations).values(issue.evaluation)).inserted_primary_key
     (evaluation,) = made or (None,)
+    if not issue.cards:
+        return
     prompts = {}
     for row in issue.prompts:
         key = connection.execute(

@@ -47,6 +47,7 @@ evaluations = sa.Table(
     "evaluations",
     metadata,
     sa.Column("id", Id, primary_key=True),
+    sa.Column("audit", sa.String(32), index=True, unique=True),
     sa.Column("at", Moment, nullable=False, index=True),
     sa.Column("patient", sa.String(32), index=True),
     sa.Column("requester", sa.String(32)),
@@ -58,8 +59,10 @@ evaluations = sa.Table(
     sa.Column("catalog_version", sa.String(64)),
     sa.Column("degraded", sa.String(256)),
     sa.Column("language", sa.String(8)),
+    sa.Column("observations", sa.Integer),
+    sa.Column("not_assessed", sa.Integer),
 )
-"""One for each answer that held a card."""
+"""One for each answer; in memory only for those that held a card. ``audit`` is the auditId that the answer carries."""
 
 prompts = sa.Table(
     "prompts",

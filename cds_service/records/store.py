@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -51,10 +52,14 @@ class Records:
     def settle(self, evaluation: Evaluation, *, user: str | None = None) -> tuple[Evaluation, Issue]:
         """The evaluation as it goes out to ``user``: without the cards that say nothing new, and with at most ``max_cards``; and
         what to :meth:`remember` once it does. Records that can't be read hold nothing back.
+
+        Where records outlast the process, each answer gets the id under which it is remembered.
         """
         whose = Whose(self.names.patient(evaluation.patient), self.names.of("requester", user) if user else None)
         alerts = {card.uuid: fatigue.alert(card, evaluation.verdict) for card in evaluation.cards}
         settled = self._gathered(self._held_back(evaluation, alerts, whose), alerts)
+        if self._settings.records is not None:
+            settled = replace(settled, audit_id=uuid.uuid4().hex)
         return settled, issued.rows(settled, alerts, whose, self.names, self._now())
 
     def remember(self, issue: Issue) -> None:

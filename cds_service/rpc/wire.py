@@ -13,7 +13,7 @@ from cds_service.pipeline import Evaluation
 from labcue.v1 import cds_pb2
 
 
-def to_response(evaluation: Evaluation, *, trace_id: str = "", audit_id: str = "") -> cds_pb2.EvaluateResponse:
+def to_response(evaluation: Evaluation, *, trace_id: str = "") -> cds_pb2.EvaluateResponse:
     """The response of one evaluation; texts in its language."""
     verdict, language = evaluation.verdict, evaluation.language
     response = cds_pb2.EvaluateResponse()
@@ -46,7 +46,7 @@ def to_response(evaluation: Evaluation, *, trace_id: str = "", audit_id: str = "
         set_model(out.model, verdict.model)
     out.degraded = verdict.degraded or ""
     out.model_prompts = evaluation.prompts
-    out.trace_id, out.audit_id = trace_id, audit_id
+    out.trace_id, out.audit_id = trace_id, evaluation.audit_id
     for step, milliseconds in evaluation.timings.items():
         setattr(out.timings, f"{step}_ms", round(milliseconds, 3))
     for held in evaluation.held_back:

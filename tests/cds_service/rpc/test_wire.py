@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def _empty(node: Any, at: str = "") -> Iterator[str]:
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
 def test_every_example_is_a_response_of_cds_hooks(pipeline: Pipeline, file: Path, language: str) -> None:
     evaluation = pipeline.evaluate(file.read_bytes(), language=language)
-    response = to_response(evaluation, trace_id="0" * 31 + "1", audit_id="a1")
+    response = to_response(replace(evaluation, audit_id="a1"), trace_id="0" * 31 + "1")
     shown = to_json(response)
     assert set(shown) <= {"cards", "systemActions", "extension"}
     assert list(_empty(shown["extension"], "extension")) == []
