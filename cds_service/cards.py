@@ -1,43 +1,32 @@
 """From a verdict to CDS Hooks cards, most urgent first.
 
-One card for each critical result and for each pattern, one that gathers the other abnormal results, one for steps inside the
-interval that a guideline or a sample check names, one for what could not be assessed; none where all is normal and assessed. Nothing critical hides in a gathered card, and what a pattern of
-warning or critical severity shows already isn't told there again. Critical results that follow each other in one test share
-a card, the newest leading: a week of an intensive care would make a hundred otherwise.
+One card for each critical result and for each pattern of warning or critical severity, one that gathers the other abnormal
+results, one for steps inside the interval that a guideline or a sample check names, one for what could not be assessed;
+none where all is normal and assessed. Nothing critical hides in a gathered
+card, and nothing is told twice below: what a pattern shows isn't gathered again, an earlier result stands with the newest
+of its test, and what only informs (a pattern of that severity, a computed value) stands in the card that shows the results
+it rests on. Critical results that follow each other in one test share a card, the newest leading: a week of an intensive
+care would make a hundred otherwise.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from cds_service import said, words
-from cds_service.clinical.delta import TOLD_ALONE
-from cds_service.clinical.show import interval_text, unit_text, value_text, with_unit
-from cds_service.domain import (
-    Action,
-    Basis,
-    Card,
-    Derived,
-    Flag,
-    Indicator,
-    Link,
-    OverrideReason,
-    Pattern,
-    Said,
-    Suggestion,
-    Verdict,
-)
-from cds_service.markdown import escape, plain, table
+from cds_service.card_text import MAX_ROWS, Writer
+from cds_service.clinical.delta import step
+from cds_service.domain import Card, Derived, Flag, Indicator, Link, OverrideReason, Pattern, Suggestion, Verdict
+from cds_service.markdown import escape, plain
+from cds_service.typeset import typeset
 from fhir_adapter.errors import BENIGN_NOT_ASSESSED
+from fhir_adapter.model import NotAssessed
 
 SOURCE_LABEL = "LabCue"
 MAX_SUMMARY = 139
-MAX_ROWS = 40
-"""Rows of a gathered table; the rest is counted, and stands in the response's flags."""
 MAX_NOTE = 1000
 """Characters of a note; the check before takes none as long."""
 OVERRIDE_SYSTEM = "https://labcue.org/CodeSystem/override-reason"
@@ -80,19 +69,38 @@ def gather(
 ) -> Card:
     """One card for several, as urgent as the most urgent of them: a line for each, their results together."""
     first = found[0]
-    summary = words.say(language, Said("summary-gathered", {"count": str(len(found)), "first": first.summary}))
+    summary = Writer(language).say("summary-gathered", count=str(len(found)), first=first.summary)
     return replace(
         first,
         uuid=new_uuid(),
-        summary=plain(summary, MAX_SUMMARY),
+        summary=typeset(plain(summary, MAX_SUMMARY), language),
         detail="\n\n".join(f"### {escape(card.summary, 300)}\n\n{card.detail}" for card in found),
         suggestions=(),
         links=tuple(dict.fromkeys(link for card in found for link in card.links)),
         flags=tuple(dict.fromkeys(index for card in found for index in card.flags)),
         pattern=None,
         derived=tuple(one for card in found for one in card.derived),
+        informs=tuple(one for card in found for one in card.informs),
         gathers=tuple(card.uuid for card in found),
     )
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A card in the making. ``rows`` are the results of its table, the leading one first; ``earlier`` ones of the same tests,
+    ``informs`` and ``derived`` have found their place here."""
+
+    indicator: Indicator
+    rows: tuple[int, ...]
+    pattern: Pattern | None = None
+    suggest_from: tuple[int, ...] = ()
+    earlier: list[int] = field(default_factory=list)
+    informs: list[Pattern] = field(default_factory=list)
+    derived: list[Derived] = field(default_factory=list)
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        return (*self.rows, *self.earlier)
 
 
 class _Composer:
@@ -102,51 +110,65 @@ class _Composer:
         self, verdict: Verdict, language: str, news: Callable[[str], bool], new_uuid: Callable[[], str]
     ) -> None:
         self.verdict, self.language, self.news, self.new_uuid = verdict, language, news, new_uuid
+        self.write = Writer(language)
+        self.reasons = tuple(
+            OverrideReason(code, self.write.say(f"override-{code}"), OVERRIDE_SYSTEM) for code in OVERRIDES
+        )
 
     def cards(self, note: str | None) -> tuple[Card, ...]:
+        found = [self._card(draft) for draft in sorted(self._drafts(), key=lambda draft: _URGENCY[draft.indicator])]
+        if note and found:
+            said = f"{found[0].detail}\n\n_{escape(self.write.say('note'))}_ {escape(note, MAX_NOTE)}"
+            found[0] = replace(found[0], detail=said)
+        missing = [
+            entry
+            for entry in self.verdict.not_assessed
+            if entry.code not in BENIGN_NOT_ASSESSED and self.news(entry.path)
+        ]
+        if missing:
+            found.append(self._not_assessed(missing))
+        return tuple(found)
+
+    def _drafts(self) -> list[_Draft]:
+        """Which cards there are, and where each thing is told."""
         flags = self.verdict.flags
         new = [index for index, flag in enumerate(flags) if flag.abnormal and self.news(flag.subject.result.path)]
-        critical = self._newest_first([index for index in new if flags[index].critical])
         patterns = [
             pattern
             for pattern in self.verdict.patterns
             if any(self.news(flags[index].subject.result.path) for index in pattern.indices)
         ]
         told = self._told(patterns)
-        others = self._newest_first([index for index in new if not flags[index].critical and index not in told])
-        found = [self._critical(indices) for indices in self._by_test(critical)]
-        found += [
-            self._pattern(pattern, [index for index in pattern.indices if told.get(index) is pattern])
-            for pattern in patterns
+        alone = [self._alone(indices) for indices in self._by_test([one for one in new if flags[one].critical])]
+        together = [
+            _Draft(
+                one.severity,
+                one.indices,
+                one,
+                tuple(index for index in one.indices if told.get(index) is one),
+            )
+            for one in patterns
+            if one.severity != "info"
         ]
-        computed = [
-            one
-            for one in self.verdict.derived
-            if (one.flagged or one.reported is not None) and any(self.news(placed.result.path) for placed in one.inputs)
-        ]
-        if others:
-            found.append(self._gathered(others, computed))
-        elif computed:
-            found.append(self._computed(computed))
-        shown = {index for pattern in patterns for index in pattern.indices}
-        if changed := [
-            index
-            for index, flag in enumerate(flags)
-            if not flag.abnormal and index not in shown and _step(flag) and self.news(flag.subject.result.path)
-        ]:
-            found.append(self._changed(changed))
-        found.sort(key=lambda card: _URGENCY[card.indicator])
-        if note and found:
-            said = f"{found[0].detail}\n\n_{escape(self._say('note'))}_ {escape(note, MAX_NOTE)}"
-            found[0] = replace(found[0], detail=said)
-        missing = Counter(
-            entry.code
-            for entry in self.verdict.not_assessed
-            if entry.code not in BENIGN_NOT_ASSESSED and self.news(entry.path)
-        )
-        if missing:
-            found.append(self._not_assessed(missing))
-        return tuple(found)
+        drafts = [*alone, *together]
+        others = []
+        for index in new:
+            if not flags[index].critical and index not in told:
+                home = self._with_its_newest(index, drafts)
+                if home is None:
+                    others.append(index)
+                elif index not in home.indices:
+                    home.earlier.append(index)
+        gathered = _Draft("warning", tuple(self._newest_first(others)), suggest_from=tuple(others)) if others else None
+        if gathered is not None:
+            drafts.append(gathered)
+        for one in patterns:
+            if one.severity == "info":
+                self._inform(one, gathered, drafts)
+        self._place(self._computed(), together, alone, gathered, drafts)
+        if changed := self._changed(drafts):
+            drafts.append(_Draft("info", changed))
+        return drafts
 
     def _told(self, patterns: Sequence[Pattern]) -> dict[int, Pattern]:
         """What needs no line in the gathered card: the results in the rows of a pattern that is more than information, each with
@@ -159,6 +181,79 @@ class _Composer:
                         told.setdefault(index, pattern)
         return told
 
+    def _alone(self, indices: Sequence[int]) -> _Draft:
+        """The card of a critical result; the earlier critical ones of the same test stand below it. Where a newer result has
+        overtaken all of them, it leads the table."""
+        newer = self._newer(self.verdict.flags[indices[0]])
+        rows = tuple(indices) if newer is None else (newer, *indices)
+        return _Draft("critical", rows, suggest_from=(indices[0],))
+
+    def _with_its_newest(self, index: int, drafts: Sequence[_Draft]) -> _Draft | None:
+        """The card that shows the newest result of the same test as abnormal, for one that was overtaken."""
+        newer = self._newer(self.verdict.flags[index])
+        if newer is None or not self.verdict.flags[newer].abnormal:
+            return None
+        return next((draft for draft in drafts if newer in draft.rows[:MAX_ROWS]), None)
+
+    def _inform(self, pattern: Pattern, gathered: _Draft | None, drafts: list[_Draft]) -> None:
+        """A pattern that only informs is told where its leading result is; it has a card of its own where none is."""
+        lead = pattern.indices[0]
+        places = drafts if gathered is None else [gathered, *drafts]
+        home = next((draft for draft in places if lead in draft.rows[:MAX_ROWS]), None)
+        if home is None:
+            drafts.append(_Draft("info", pattern.indices, pattern))
+        else:
+            home.informs.append(pattern)
+
+    def _computed(self) -> list[Derived]:
+        """The computed values that a clinician would want to see."""
+        return [
+            one
+            for one in self.verdict.derived
+            if (one.flagged or one.reported is not None) and any(self.news(placed.result.path) for placed in one.inputs)
+        ]
+
+    def _place(
+        self,
+        computed: Sequence[Derived],
+        together: Sequence[_Draft],
+        alone: Sequence[_Draft],
+        gathered: _Draft | None,
+        drafts: list[_Draft],
+    ) -> None:
+        """Each computed value to the card that shows all abnormal results it comes from, a pattern's before a lone one's; else to
+        the gathered card; else to a card of its own: worth a look, no more."""
+        flags = self.verdict.flags
+        where = {flag.subject.result.path: index for index, flag in enumerate(flags)}
+        lone = []
+        for one in computed:
+            inputs = {where[placed.result.path] for placed in one.inputs if placed.result.path in where}
+            abnormal = {index for index in inputs if flags[index].abnormal}
+            whole = [draft for draft in (*together, *alone) if abnormal and abnormal <= set(draft.rows[:MAX_ROWS])]
+            home = whole[0] if whole else gathered
+            if home is None:
+                lone.append((one, inputs))
+            else:
+                home.derived.append(one)
+        if lone:
+            about = sorted({index for _, inputs in lone for index in inputs})
+            drafts.append(_Draft("info", tuple(about), derived=[one for one, _ in lone]))
+
+    def _changed(self, drafts: Sequence[_Draft]) -> tuple[int, ...]:
+        """What lies inside its interval and in no card, yet has moved by a step worth a word; a possible mix-up of samples first."""
+        flags = self.verdict.flags
+        shown = {index for draft in drafts for index in draft.indices}
+        shown |= {index for draft in drafts for pattern in draft.informs for index in pattern.indices}
+        steps = {
+            index: found.key
+            for index, flag in enumerate(flags)
+            if not flag.abnormal
+            and index not in shown
+            and (found := step(flag.basis)) is not None
+            and self.news(flag.subject.result.path)
+        }
+        return tuple(sorted(steps, key=lambda index: steps[index] != "delta-sample"))
+
     def _newest_first(self, indices: Sequence[int]) -> list[int]:
         """What no newer result of its kind has overtaken first, in input order; then the overtaken ones, the latest first."""
 
@@ -170,47 +265,13 @@ class _Composer:
         return sorted(indices, key=rank)
 
     def _by_test(self, indices: Sequence[int]) -> list[list[int]]:
-        """Each result that stands alone by itself; those that follow each other in one test together, in the given order."""
+        """Each result that stands alone by itself; those that follow each other in one test together, newest first."""
         groups: dict[object, list[int]] = {}
-        for index in indices:
+        for index in self._newest_first(indices):
             subject = self.verdict.flags[index].subject
             series = subject.series if subject.priors or not subject.newest else None
             groups.setdefault(series or index, []).append(index)
         return list(groups.values())
-
-    def _say(self, key: str, **params: str) -> str:
-        return words.say(self.language, Said(key, params))
-
-    def _labelled(self, label: str, text: str) -> str:
-        return self._say("labelled", label=label, text=text)
-
-    def _name(self, flag: Flag, limit: int = 60) -> str:
-        analyte = flag.subject.analyte
-        return plain(analyte.name(self.language) if analyte is not None else flag.subject.display, limit)
-
-    def _result(self, flag: Flag) -> str:
-        """Analyte, value and unit, short enough for a summary."""
-        return f"{self._name(flag, 50)} {self._value(flag)}"
-
-    def _value(self, flag: Flag) -> str:
-        return plain(f"{value_text(flag.subject)} {unit_text(flag.subject)}".strip(), 40)
-
-    def _critical(self, indices: Sequence[int]) -> Card:
-        """One card for a critical result; the earlier critical ones of the same test stand below it. Where a newer result has
-        overtaken all of them, the summary says what it is."""
-        flag = self.verdict.flags[indices[0]]
-        basis = next((basis for basis in flag.basis if basis.kind == "critical"), None)
-        if basis is not None:
-            summary = self._say(
-                f"summary-{basis.said.key}", result=self._result(flag), limit=basis.said.params["limit"]
-            )
-        else:
-            summary = self._say("summary-critical", result=self._result(flag))
-        shown = list(indices)
-        if (newer := self._newer(flag)) is not None:
-            summary = self._say("summary-overtaken", summary=summary, value=self._value(self.verdict.flags[newer]))
-            shown.insert(0, newer)
-        return self._card(summary, self._table(shown), "critical", tuple(shown), suggestions=self._repeat(flag))
 
     def _newer(self, flag: Flag) -> int | None:
         """The newest result of the same test, where it isn't this one."""
@@ -221,190 +282,94 @@ class _Composer:
                 return index
         return None
 
-    def _gathered(self, indices: Sequence[int], computed: Sequence[Derived]) -> Card:
-        first = self.verdict.flags[indices[0]]
-        word = words.flag_word(self.language, first.code)
-        if len(indices) == 1:
-            summary = self._say("summary-one", result=self._result(first), word=word)
+    def _card(self, draft: _Draft) -> Card:
+        """The number first: the leading result begins the summary."""
+        flags, write = self.verdict.flags, self.write
+        table = write.table(
+            [flags[index] for index in draft.indices], draft.pattern.citation if draft.pattern else None
+        )
+        if draft.pattern is not None:
+            summary, detail = write.pattern(draft.pattern, flags, table)
+        elif draft.indicator == "critical":
+            summary, detail = self._critical_summary(draft), table
+        elif draft.indicator == "warning":
+            summary, detail = self._gathered_summary(draft.rows), table
+        elif draft.derived:
+            return self._finish(draft, write.computed_summary(draft.derived), write.derived_table(draft.derived))
         else:
-            key = "summary-two" if len(indices) == 2 else "summary-many"
-            summary = self._say(key, result=self._result(first), word=word, count=str(len(indices) - 1))
-        suggestions = self._first_repeat(indices)
-        detail = self._table(indices)
-        if computed:
-            detail = f"{detail}\n\n**{escape(self._say('computed'))}**\n\n{self._derived_table(computed)}"
-        return self._card(summary, detail, "warning", tuple(indices), suggestions=suggestions, derived=computed)
+            summary, detail = write.changed_summary([flags[index] for index in draft.rows]), table
+        for one in draft.informs:
+            detail = f"{detail}\n\n{write.informing(one, flags)}"
+        if draft.derived:
+            heading = escape(write.say("computed"))
+            detail = f"{detail}\n\n**{heading}**\n\n{write.derived_table(draft.derived)}"
+        return self._finish(draft, summary, detail)
 
-    def _changed(self, indices: Sequence[int]) -> Card:
-        """What lies inside its interval, yet has moved by a step worth a word; a possible mix-up of samples first."""
+    def _critical_summary(self, draft: _Draft) -> str:
+        flag = self.verdict.flags[draft.suggest_from[0]]
+        summary = self.write.critical_summary(flag)
+        newer = self._newer(flag)
+        return summary if newer is None else self.write.overtaken(summary, self.verdict.flags[newer])
+
+    def _gathered_summary(self, indices: Sequence[int]) -> str:
+        """The first result, and of how many other tests there is one; earlier results of a test aren't counted."""
         flags = self.verdict.flags
-        steps = {index: step for index in indices if (step := _step(flags[index])) is not None}
-        ordered = sorted(steps, key=lambda index: steps[index].key != "delta-sample")
-        first = steps[ordered[0]]
-        moved = {name: first.params[name] for name in ("change", "time")}
-        summary = self._say(f"summary-{first.key}", result=self._result(flags[ordered[0]]), **moved)
-        if len(ordered) > 1:
-            key = "summary-delta-two" if len(ordered) == 2 else "summary-delta-many"
-            summary = self._say(key, summary=summary, count=str(len(ordered) - 1))
-        return self._card(summary, self._table(ordered), "info", tuple(ordered))
+        first = flags[indices[0]]
+        newest = [index for index in indices if flags[index].subject.newest]
+        overtaken = {flags[index].subject.series for index in indices if not flags[index].subject.newest}
+        only_overtaken = overtaken - {flags[index].subject.series for index in newest}
+        summary = self.write.gathered_summary(first, len(newest) + len(only_overtaken) - 1)
+        newer = self._newer(first)
+        return summary if newer is None else self.write.overtaken(summary, flags[newer])
 
-    def _computed(self, computed: Sequence[Derived]) -> Card:
-        """What was computed lies outside where no result does, or none but a pattern's: worth a look, no more."""
-        first = next((one for one in computed if one.flagged), computed[0])
-        shown = f"{said.derived_name(first, self.language)} {said.derived_value(first)}"
-        if first.flagged:
-            summary = self._say(f"summary-derived-{'low' if first.code == 'L' else 'high'}", result=shown)
-        else:
-            summary = self._labelled(shown, said.reported(first, self.language))
-        paths = {placed.result.path for one in computed for placed in one.inputs}
-        about = tuple(index for index, flag in enumerate(self.verdict.flags) if flag.subject.result.path in paths)
-        return self._card(summary, self._derived_table(computed), "info", about, derived=computed)
-
-    def _derived_table(self, computed: Sequence[Derived]) -> str:
-        header = tuple(self._say(f"column-{name}") for name in ("derived", "value", "interval", "basis"))
-        rows = [
-            (
-                escape(said.derived_name(one, self.language)),
-                f"**{escape(said.derived_value(one))}**" if one.flagged else escape(said.derived_value(one)),
-                escape(one.interval or ""),
-                escape("; ".join(filter(None, (said.reported(one, self.language), self._inputs(one)))), 300),
-            )
-            for one in computed
-        ]
-        sources = dict.fromkeys(
-            source for one in computed for source in (one.citation, one.interval_citation) if source is not None
-        )
-        cited = "; ".join(escape(one, 300) for one in sources)
-        return f"{table(header, rows)}\n\n{self._labelled(self._say('sources'), cited)}"
-
-    def _inputs(self, derived: Derived) -> str:
-        """The results that a derived value comes from ("Creatinine 1.9 mg/dL")."""
-        return ", ".join(
-            f"{placed.analyte.name(self.language) if placed.analyte else placed.display} {with_unit(placed)}"
-            for placed in derived.inputs
-        )
-
-    def _pattern(self, pattern: Pattern, only_here: Sequence[int]) -> Card:
-        """The number first: the pattern's first member leads the summary. ``only_here``: the results that the gathered card leaves
-        to this one, and with them what it would suggest."""
-        first = self.verdict.flags[pattern.indices[0]]
-        title = words.say(self.language, pattern.title)
-        text = words.say(self.language, pattern.said)
-        parts = [f"**{escape(title)}.** {escape(text, 400)}", self._table(pattern.indices, pattern.citation)]
-        for key, points in (("speaks-for", pattern.speaks_for), ("speaks-against", pattern.speaks_against)):
-            if points:
-                phrases = "; ".join(said.evidence(one, self.verdict.flags, self.language) for one in points)
-                parts.insert(-1, self._labelled(self._say(key), escape(phrases, 600)))
-        detail = "\n\n".join(parts)
-        return self._card(
-            self._labelled(self._result(first), title),
+    def _finish(self, draft: _Draft, summary: str, detail: str) -> Card:
+        suggestions: tuple[Suggestion, ...] = ()
+        for index in draft.suggest_from:
+            suggestions = suggestions or self.write.repeat(self.verdict.flags[index], self.new_uuid)
+        links = [LINKS[draft.pattern.id]] if draft.pattern is not None and draft.pattern.id in LINKS else []
+        return self._made(
+            summary,
             detail,
-            pattern.severity,
-            pattern.indices,
-            suggestions=self._first_repeat(only_here),
-            pattern=pattern.id,
+            draft.indicator,
+            flags=draft.indices,
+            suggestions=suggestions,
+            links=tuple(links),
+            pattern=draft.pattern.id if draft.pattern is not None else None,
+            derived=tuple(draft.derived),
+            informs=tuple(draft.informs),
         )
 
-    def _not_assessed(self, missing: Counter[str]) -> Card:
+    def _not_assessed(self, missing: Sequence[NotAssessed]) -> Card:
         total = len(self.verdict.flags) + len(self.verdict.not_assessed)
-        rows = [(escape(words.not_assessed(self.language, code)), str(count)) for code, count in missing.most_common()]
-        header = (self._say("column-reason"), self._say("column-count"))
-        key = "summary-not-assessed-one" if missing.total() == 1 else "summary-not-assessed"
-        summary = self._say(key, count=str(missing.total()), total=str(total))
-        return self._card(summary, table(header, rows), "info", ())
+        summary, detail = self.write.not_assessed(missing, total, self.verdict.unassessed)
+        return self._made(summary, detail, "info")
 
-    def _table(self, indices: Sequence[int], citation: str | None = None) -> str:
-        shown = [self.verdict.flags[index] for index in indices[:MAX_ROWS]]
-        times = len({flag.subject.result.effective for flag in shown}) > 1
-        names = ("result", "value", "interval", "flag", *(("when",) if times else ()), "basis")
-        header = tuple(self._say(f"column-{name}") for name in names)
-        parts = [table(header, [self._row(flag, times) for flag in shown])]
-        if len(indices) > MAX_ROWS:
-            parts.append(self._say("more", count=str(len(indices) - MAX_ROWS)))
-        sources = [basis.citation for flag in shown for basis in flag.basis if basis.citation and _cited(flag, basis)]
-        sources = list(dict.fromkeys([citation, *sources] if citation else sources))
-        if sources:
-            cited = "; ".join(escape(source, 300) for source in sources)
-            parts.append(self._labelled(self._say("sources"), cited))
-        return "\n\n".join(parts)
-
-    def _row(self, flag: Flag, times: bool) -> tuple[str, ...]:
-        subject = flag.subject
-        interval = ""
-        if subject.interval is not None:
-            source = self._say(f"source-{subject.interval.source}")
-            interval = f"{escape(interval_text(subject.interval, subject))} ({source})"
-        value = escape(f"{value_text(subject)} {unit_text(subject)}".strip())
-        basis = " ".join(
-            escape(words.say(self.language, basis.said), 300)
-            for basis in flag.basis
-            if basis.kind != "interval" or not interval
-        )
-        word = words.flag_word(self.language, flag.code)
-        shown = f"**{value}**" if flag.abnormal else value
-        when = subject.result.effective
-        at = ((when.strftime("%Y-%m-%d %H:%M") if when is not None else ""),) if times else ()
-        return escape(self._name(flag)), shown, interval, f"{flag.code} ({word})", *at, basis
-
-    def _first_repeat(self, indices: Sequence[int]) -> tuple[Suggestion, ...]:
-        return next((found for index in indices if (found := self._repeat(self.verdict.flags[index]))), ())
-
-    def _repeat(self, flag: Flag) -> tuple[Suggestion, ...]:
-        """A repeat of a raised potassium on a haemolysed sample; nothing else is suggested."""
-        analyte = flag.subject.analyte
-        if (
-            analyte is None
-            or analyte.id != "potassium"
-            or not any(basis.said.key == "haemolysed" for basis in flag.basis)
-        ):
-            return ()
-        order = {
-            "resourceType": "ServiceRequest",
-            "status": "draft",
-            "intent": "proposal",
-            "code": {"coding": [{"system": "http://loinc.org", "code": "2823-3"}], "text": analyte.name(self.language)},
-        }
-        subject = flag.subject.result.subject
-        if subject:
-            order["subject"] = {"reference": subject}
-        action = Action("create", self._say("action-repeat-potassium"), order)
-        return (Suggestion(self._say("suggestion-repeat-potassium"), self.new_uuid(), (action,)),)
-
-    def _card(
+    def _made(
         self,
         summary: str,
         detail: str,
         indicator: Indicator,
-        flags: tuple[int, ...],
         *,
+        flags: tuple[int, ...] = (),
         suggestions: tuple[Suggestion, ...] = (),
+        links: tuple[Link, ...] = (),
         pattern: str | None = None,
-        derived: Sequence[Derived] = (),
+        derived: tuple[Derived, ...] = (),
+        informs: tuple[Pattern, ...] = (),
     ) -> Card:
         if self.verdict.degraded:
-            reason = words.degraded(self.language, self.verdict.degraded)
-            detail = f"{detail}\n\n_{escape(self._say('degraded', reason=reason))}_"
-        reasons = tuple(OverrideReason(code, self._say(f"override-{code}"), OVERRIDE_SYSTEM) for code in OVERRIDES)
+            detail = f"{detail}\n\n_{escape(self.write.degraded(self.verdict.degraded))}_"
         return Card(
             uuid=self.new_uuid(),
-            summary=plain(summary, MAX_SUMMARY),
-            detail=detail,
+            summary=typeset(plain(summary, MAX_SUMMARY), self.language),
+            detail=typeset(detail, self.language),
             indicator=indicator,
             source_label=SOURCE_LABEL,
             suggestions=suggestions,
-            override_reasons=reasons if flags else (),
-            links=(LINKS[pattern],) if pattern in LINKS else (),
+            override_reasons=self.reasons if flags else (),
+            links=links,
             flags=flags,
             pattern=pattern,
-            derived=tuple(derived),
+            derived=derived,
+            informs=informs,
         )
-
-
-def _step(flag: Flag) -> Said | None:
-    """What is said of a result's step where it is worth a card by itself."""
-    return next((basis.said for basis in flag.basis if basis.said.key in TOLD_ALONE), None)
-
-
-def _cited(flag: Flag, basis: Basis) -> bool:
-    """Whether a card names where this comes from."""
-    return flag.abnormal or basis.said.key in TOLD_ALONE

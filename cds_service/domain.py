@@ -195,6 +195,8 @@ class Verdict(Struct, frozen=True):
     degraded: str | None = None
     model: ModelInfo | None = None
     derived: tuple[Derived, ...] = ()
+    unassessed: tuple[PanelResult, ...] = ()
+    """The results of the panel behind entries of ``not_assessed``: to be called by their names."""
 
 
 class Link(Struct, frozen=True):
@@ -240,6 +242,8 @@ class Card(Struct, frozen=True):
     pattern: str | None = None
     derived: tuple[Derived, ...] = ()
     """The computed values that it shows."""
+    informs: tuple[Pattern, ...] = ()
+    """The patterns that only inform, told here since their leading result is."""
     gathers: tuple[str, ...] = ()
     """The uuids of the cards that this one gathers."""
 

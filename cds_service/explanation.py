@@ -71,7 +71,7 @@ def described(trace: Trace) -> dict[str, Any]:
             {
                 "id": one.id,
                 "name": derived_name(one, said),
-                "value": derived_value(one),
+                "value": derived_value(one, said),
                 "code": one.code,
                 "interval": one.interval,
                 "paths": [placed.result.path for placed in one.inputs],

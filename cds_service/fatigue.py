@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cds_service.clinical.show import unit_text, value_text
-from cds_service.domain import Card, Flag, Held, Verdict
+from cds_service.domain import Card, Flag, Held, Pattern, Verdict
 from cds_service.pseudonym import Pseudonyms
 
 Reason = Literal["repeated", "gathered"]
@@ -85,13 +85,19 @@ def alert(card: Card, verdict: Verdict) -> Alert:
         Finding(("derived", one.id, one.text, one.shown_unit, one.code or ""), int(one.flagged)) for one in card.derived
     ]
     if card.pattern:
-        pattern = next(one for one in verdict.patterns if one.id == card.pattern and one.indices == card.flags)
-        said = (text for pair in sorted((*pattern.title.params.items(), *pattern.said.params.items())) for text in pair)
-        members = (text for flag in flags for text in _result(flag))
-        about = ("pattern", pattern.id, *said, *members)
-        findings.append(Finding(about, _SEVERITIES[pattern.severity]))
+        own = next(
+            one for one in verdict.patterns if one.id == card.pattern and one.indices == card.flags[: len(one.indices)]
+        )
+        findings.append(_pattern(own, verdict))
+    findings += [_pattern(one, verdict) for one in card.informs]
     lasting = card.indicator == "critical" or not flags or any(flag.critical for flag in flags)
     return Alert(lasting, tuple(findings))
+
+
+def _pattern(pattern: Pattern, verdict: Verdict) -> Finding:
+    said = (text for pair in sorted((*pattern.title.params.items(), *pattern.said.params.items())) for text in pair)
+    members = (text for index in pattern.indices for text in _result(verdict.flags[index]))
+    return Finding(("pattern", pattern.id, *said, *members), _SEVERITIES[pattern.severity])
 
 
 def _result(flag: Flag) -> tuple[str, ...]:

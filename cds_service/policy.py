@@ -55,6 +55,7 @@ def decide(
     by_slot = {score.slot: score for score in scores or ()}
     flags: list[Flag] = []
     not_assessed: list[NotAssessed] = list(panel.not_assessed)
+    unassessed: list[PanelResult] = []
     where: dict[int, int] = {}
     for finding in found.results:
         placed = panel.results[finding.index]
@@ -64,11 +65,18 @@ def decide(
             flags.append(judged)
         else:
             not_assessed.append(judged)
+            unassessed.append(placed)
     patterns = [
         _pointing(pattern, where) for pattern in found.patterns if all(index in where for index in pattern.indices)
     ]
     return Verdict(
-        tuple(flags), tuple(not_assessed), _still_true(patterns, flags), degraded, model, derived=found.derived
+        tuple(flags),
+        tuple(not_assessed),
+        _still_true(patterns, flags),
+        degraded,
+        model,
+        derived=found.derived,
+        unassessed=tuple(unassessed),
     )
 
 

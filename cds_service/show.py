@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.panel import Panel as Box
 from rich.text import Text
 
-from cds_service import words
+from cds_service import typeset, words
 from cds_service.markdown import plain
 from fhir_adapter.errors import BENIGN_NOT_ASSESSED, DEGRADED_REASONS
 from labcue.v1 import cds_pb2
@@ -65,7 +65,7 @@ _FRENCH = {
     "against": "Contre",
     "suggestion": "Suggestion à accepter",
     "more": "…et {count} de plus.",
-    "counts": "{judged} jugés · {abnormal} anormaux · {critical} critiques · {missing} non évalués · {ms:.1f} ms",
+    "counts": "jugés {judged} · anormaux {abnormal} · critiques {critical} · non évalués {missing} · {ms:.1f} ms",
     "lab": "labo",
     "site": "site",
     "usual": "usuel",
@@ -123,7 +123,8 @@ class _Page:
 
     def __init__(self, response: cds_pb2.EvaluateResponse, max_rows: int) -> None:
         self.cards, self.evaluation, self.max_rows = response.cards, response.extension.evaluation, max_rows
-        self.chrome = _CHROME.get(self.evaluation.language, _ENGLISH)
+        self.language = self.evaluation.language
+        self.chrome = _CHROME.get(self.language, _ENGLISH)
         self.by_path = {flag.path: flag for flag in self.evaluation.flags}
         times = {flag.effective for flag in self.evaluation.flags}
         self.timed, self.one_day = len(times) > 1, len({time[:10] for time in times}) == 1
@@ -151,19 +152,26 @@ class _Page:
             foot.append(f" · {self._degraded(evaluation)}", "yellow")
         return [*parts, foot]
 
+    def _shown(self, text: str) -> str:
+        """Numbers and units as the language writes them."""
+        return typeset.numbers(typeset.unit(text), self.language)
+
+    def _labelled(self, label: str, text: str) -> str:
+        return words.template(self.language, "labelled").format(label=label, text=text)
+
     def _derived(self, derived: cds_pb2.Derived) -> RenderableType:
         """A computed value, its place, and what it was computed from."""
         names = [self.by_path[path].display for path in derived.inputs if path in self.by_path]
         text = Text.assemble(
-            (f"  {self.chrome['computed']}: ", "dim"),
-            (plain(f"{derived.display} {derived.text} {derived.shown_unit}".strip(), 120), "bold"),
+            (self._labelled(f"  {self.chrome['computed']}", ""), "dim"),
+            (plain(f"{derived.display} {self._shown(f'{derived.text} {derived.shown_unit}')}".strip(), 120), "bold"),
             f"  {derived.code}" if derived.code else "",
-            f"  {plain(derived.interval, 60)}" if derived.interval else "",
+            f"  {plain(self._shown(derived.interval), 60)}" if derived.interval else "",
             (f"  {self.chrome['from']} {plain(', '.join(names), 160)}" if names else "", "dim"),
         )
         own = self.by_path.get(derived.reported)
         if own is not None:
-            value = f"{own.value} {own.unit}".strip()
+            value = self._shown(f"{own.value} {own.unit}".strip())
             said = words.template(self.evaluation.language, "derived-reported").format(value=plain(value, 60))
             text.append(f"  ({said})", "yellow")
         return text
@@ -186,26 +194,46 @@ class _Page:
         notes: dict[str, int] = {}
         pattern = next((one for one in self.evaluation.patterns if one.id == card.extension.subject.pattern), None)
         if pattern is not None:
-            note = f" [{_note(notes, pattern.citation)}]" if pattern.citation else ""
-            rows.append(Text(f"{plain(pattern.text, 400)}{note}"))
-            for key, points in (("for", pattern.speaks_for), ("against", pattern.speaks_against)):
-                if points:
-                    rows.append(Text(f"{self.chrome[key]}: {plain('; '.join(points), 600)}"))
+            rows += self._pattern(pattern, notes)
         about = self._about(card)
         if about:
             rows.append(self._rows(about, notes))
+            for one in self._informs(card):
+                rows.append(Text(plain(one.title, 200), style="bold"))
+                rows += self._pattern(one, notes)
         elif not card.extension.subject.observations:
             rows += self._missing()
         if notes:
             cited = "; ".join(f"[{number}] {plain(citation, 300).rstrip('.')}" for citation, number in notes.items())
-            rows.append(Text(f"{self.chrome['sources']}: {cited}", style="dim italic"))
+            rows.append(Text(self._labelled(self.chrome["sources"], cited), style="dim italic"))
         for suggestion in card.suggestions:
-            rows.append(Text(f"▸ {self.chrome['suggestion']}: {plain(suggestion.label)}", style="bold"))
+            rows.append(Text(self._labelled(f"▸ {self.chrome['suggestion']}", plain(suggestion.label)), style="bold"))
         badge = self.chrome.get(card.indicator, plain(card.indicator).upper())
         head = Text.assemble((f" {badge} ", COLOURS.get(card.indicator, "")), " ", (plain(card.summary, 140), "bold"))
         if not rows:
             rows.append(Text(plain(card.detail, 600)))
         return Box(Group(head, *rows), border_style=EDGES.get(card.indicator, "white"))
+
+    def _pattern(self, pattern: cds_pb2.Pattern, notes: dict[str, int]) -> list[RenderableType]:
+        """What a pattern says, and what speaks for and against it."""
+        note = f" [{_note(notes, pattern.citation)}]" if pattern.citation else ""
+        rows: list[RenderableType] = [Text(f"{plain(pattern.text, 400)}{note}")]
+        between = words.template(self.language, "between")
+        for key, points in (("for", pattern.speaks_for), ("against", pattern.speaks_against)):
+            if points:
+                rows.append(Text(self._labelled(self.chrome[key], plain(between.join(points), 600))))
+        return rows
+
+    def _informs(self, card: cds_pb2.Card) -> list[cds_pb2.Pattern]:
+        """The patterns without a card of their own: told in the first card that shows their leading result."""
+        own = {one.extension.subject.pattern for one in self.cards}
+        return [
+            one
+            for one in self.evaluation.patterns
+            if one.id not in own
+            and one.observations
+            and card is next((other for other in self.cards if _about(other, one.observations[0])), None)
+        ]
 
     def _rows(self, flags: Sequence[cds_pb2.Flag], notes: dict[str, int]) -> RenderableType:
         shown = [self._row(flag, notes) for flag in flags[: self.max_rows]]
@@ -216,12 +244,14 @@ class _Page:
     def _row(self, flag: cds_pb2.Flag, notes: dict[str, int]) -> _Row:
         interval = next((basis for basis in flag.basis if basis.kind == "interval"), None)
         limits, low, high = "", True, True
+        value = f"{flag.value} {flag.unit}".strip()
+        measured = flag.value[:1].isdigit() or flag.value[:1] in "<>≤≥-"
         if interval is not None:
             text = plain(interval.interval)
             low, high = not text.startswith(("<", "≤")), not text.startswith((">", "≥"))
             source = self.chrome.get(interval.interval_source, plain(interval.interval_source))
             cited = f" [{_note(notes, interval.citation)}]" if interval.citation and flag.abnormal else ""
-            limits = f"{text} ({source}{cited})"
+            limits = f"{self._shown(text)} ({source}{cited})"
         said = []
         if flag.HasField("probability"):
             said.append(self.chrome["model"].format(probability=flag.probability))
@@ -231,7 +261,7 @@ class _Page:
                 said.append(f"{plain(basis.text, 300)}{cited}")
         return _Row(
             name=plain(flag.display, 60),
-            value=plain(f"{flag.value} {flag.unit}", 100),
+            value=plain(self._shown(value) if measured else value, 100),
             code=plain(flag.code, 2),
             bar=bar(flag.position if flag.HasField("position") else None, low=low, high=high),
             limits=limits,
@@ -254,6 +284,10 @@ class _Page:
         if len(missing) > self.max_rows:
             rows.append(Text(self.chrome["more"].format(count=len(missing) - self.max_rows), style="dim"))
         return rows
+
+
+def _about(card: cds_pb2.Card, observation: str) -> bool:
+    return observation in card.extension.subject.observations
 
 
 def _note(notes: dict[str, int], citation: str) -> int:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Literal
 
+from cds_service.clinical.show import unit_text
 from cds_service.domain import Basis, Code, Said
 from fhir_adapter.model import PanelResult, Patient
 
@@ -65,6 +66,14 @@ def surely_below(placed: PanelResult, patient: Patient) -> bool:
     return placed.canonical * UMOL_PER_MG_DL <= threshold(PHOTOTHERAPY, ages[0])
 
 
+def shown(placed: PanelResult, light: float, hours: float) -> dict[str, str]:
+    """The phototherapy line in the unit of the result, and the hours, as texts' parameters."""
+    if placed.number and placed.canonical and placed.unit and placed.number / placed.canonical < UMOL_PER_MG_DL / 2:
+        limit = light / UMOL_PER_MG_DL * placed.number / placed.canonical
+        return {"limit": f"{limit:.1f} {unit_text(placed)}", "hours": f"{hours:.0f}"}
+    return {"limit": f"{light:.0f} µmol/L", "hours": f"{hours:.0f}"}
+
+
 def judge(placed: PanelResult, patient: Patient) -> tuple[Code, Basis] | None:
     """A newborn's total bilirubin where the laboratory gives no interval: HH above the exchange line, H above that for
     phototherapy, N where it lies below at every age it may have; None where the age leaves it open."""
@@ -74,7 +83,7 @@ def judge(placed: PanelResult, patient: Patient) -> tuple[Code, Basis] | None:
     if found is None:
         return None
     line, light, hours = found
-    params = {"limit": f"{light:.0f}", "hours": f"{hours:.0f}"}
+    params = shown(placed, light, hours)
     if line is not None:
         code: Code = "HH" if line == "exchange" else "H"
         return code, Basis("interval", Said(f"bilirubin-{line}-line", params), citation=NICE)

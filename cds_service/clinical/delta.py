@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from cds_service.clinical.show import time_text, unit_text
@@ -17,6 +18,11 @@ _WEIGHT = ("sample", "event", "change")
 """Where several limits are reached, the first of these is said."""
 TOLD_ALONE = frozenset({"delta-sample", "delta-event"})
 """What a card says of a result that lies inside its interval, too."""
+
+
+def step(bases: Sequence[Basis]) -> Said | None:
+    """What is said of a result's step where it is worth a card by itself."""
+    return next((one.said for one in bases if one.said.key in TOLD_ALONE), None)
 
 
 def basis(placed: PanelResult) -> Basis | None:

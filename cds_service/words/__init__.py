@@ -6,6 +6,7 @@ import tomllib
 from functools import cache
 from importlib import resources
 
+from cds_service import typeset
 from cds_service.domain import Code, Said
 from fhir_adapter.errors import DEGRADED_REASONS, NOT_ASSESSED_CODES
 
@@ -14,9 +15,31 @@ PARTS = ("", "derived.", "patterns.")
 """What the texts are about: cards and flags, derived values, patterns. A key stands in one of them."""
 
 
+AMOUNTS = frozenset({"limit", "interval", "change", "from", "series", "percent", "fall", "gap", "ratio"})
+"""Parameters that are numbers with their units: written as the language does."""
+TIMES = frozenset({"time", "window"})
+"""Parameters that are spans of time: "36 h", "5 d"."""
+WORDS = frozenset(
+    {"result", "summary", "first", "label", "text", "value", "word", "reason", "assay", "stage"}
+    | {"count", "total", "hours", "probability", "egfr", "score", "line"}
+)
+"""Parameters that are words already, or whole numbers."""
+
+
 def say(language: str, said: Said) -> str:
     """The text of a message in a language; English where the language or the key is missing there."""
-    return template(language, said.key).format_map(said.params)
+    params = {name: _param(language, name, value) for name, value in said.params.items()} if said.params else {}
+    return template(language, said.key).format_map(params)
+
+
+def _param(language: str, name: str, value: str) -> str:
+    if name in AMOUNTS:
+        return typeset.numbers(typeset.unit(value), language)
+    if name in TIMES:
+        return value[:-1] + template(language, "days") if value.endswith(" d") else value
+    if name == "code":
+        return template(language, f"code-{value}")
+    return value
 
 
 def template(language: str, key: str) -> str:

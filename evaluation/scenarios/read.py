@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from fhir_adapter.catalog import Catalog
 FOLDER = Path(__file__).parent
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 """When the newest results of every vignette were taken."""
+_JSON = msgspec.json.Encoder(decimal_format="number")
+"""Writes numbers with the digits that the vignette gives: a pH of 7.10 stays one."""
 _AGE = re.compile(r"(\d+(?:\.\d+)?)(?: (d|h|mo))?")
 _RESULT = re.compile(
     r"""(?:(?P<id>[a-z0-9-]+)|"(?P<name>[^"]+)")\s+
@@ -111,7 +113,7 @@ def render(patient: str, results: Sequence[str], notes: Mapping[str, str], catal
     entries += [
         {"resource": _observation(number, line, notes, catalog)} for number, line in enumerate(results, start=1)
     ]
-    return json.dumps({"resourceType": "Bundle", "type": "collection", "entry": entries}, ensure_ascii=False).encode()
+    return _JSON.encode({"resourceType": "Bundle", "type": "collection", "entry": entries})
 
 
 def _patient(text: str) -> tuple[dict[str, Any], bool]:
@@ -180,7 +182,7 @@ def _observation(number: int, line: str, notes: Mapping[str, str], catalog: Cata
             made["referenceRange"] = [{"text": written["range"]}]
     else:
         unit = {"unit": written["unit"]} if written["unit"] else {}
-        made["valueQuantity"] = {"value": float(written["number"]), **unit}
+        made["valueQuantity"] = {"value": Decimal(written["number"]), **unit}
         if written["comparator"]:
             made["valueQuantity"]["comparator"] = written["comparator"]
         if written["range"]:
@@ -195,4 +197,4 @@ def _range(text: str, unit: Mapping[str, str]) -> dict[str, Any]:
     if written is None or not (written[1] or written[2]):
         raise ValueError(f"interval: {text!r} isn't low-high")
     ends = zip(("low", "high"), written.groups(), strict=True)
-    return {name: {"value": float(end), **unit} for name, end in ends if end is not None}
+    return {name: {"value": Decimal(end), **unit} for name, end in ends if end is not None}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cds_service import policy, words
 from cds_service.cards import compose
@@ -81,7 +82,7 @@ def test_one_and_many_in_french() -> None:
     other = observation("ca", "17861-6", 12.0, "mg/dL", 8.5, 10.2)
     odd = observation("x", "99999-9", 1, "wibble")
     one, missing = _cards(HIGH, odd, language="fr")
-    assert one.summary.endswith(" : valeur élevée")
+    assert one.summary.endswith("\u202f: valeur élevée")
     assert missing.summary == "1 résultat sur 2 n'a pas pu être évalué"
     (two,) = _cards(HIGH, low, language="fr")
     assert two.summary.endswith("et un autre résultat anormal")
@@ -129,7 +130,7 @@ def test_a_summary_is_under_140_characters_however_long_the_name() -> None:
 
 def test_french() -> None:
     cards = _cards(CRITICAL, HIGH, language="fr")
-    assert cards[0].summary == "Potassium 6.9 mmol/L : critique, valeur trop élevée (seuil 6.2)"
+    assert cards[0].summary == "Potassium 6,9 mmol/L\u202f: valeur critique élevée (seuil 6,2)"
     assert "Chlor" in cards[1].summary
     assert "laboratoire" in cards[1].detail
 
@@ -151,7 +152,7 @@ def test_critical_results_of_one_test_share_a_card_that_the_newest_leads() -> No
 def test_a_critical_result_that_was_overtaken_says_what_came_after() -> None:
     (card,) = _cards(_at(1, 7.1), _at(2, 4.2))
     assert card.indicator == "critical"
-    assert card.summary == "Potassium 7.1 mmol/L: critically high (limit 6.2); newest since then 4.2 mmol/L"
+    assert card.summary == "Potassium 7.1 mmol/L: critically high (limit 6.2); newest: 4.2 mmol/L"
     assert card.flags == (1, 0)
 
 
@@ -186,10 +187,24 @@ def test_what_a_pattern_shows_is_not_gathered_again() -> None:
 
 
 def test_what_only_informs_leaves_its_results_to_the_gathered_card() -> None:
+    (card,) = compose(_verdict("hba1c=6.0[%]"), language="en")
+    assert (card.indicator, card.pattern, card.flags) == ("warning", None, (0,))
+    assert [pattern.id for pattern in card.informs] == ["prediabetes-range"]
+    assert "**In the range of prediabetes.**" in card.detail
+
+
+def test_what_only_informs_of_a_critical_result_stands_in_its_card() -> None:
+    (card, *_) = compose(_verdict("glucose=580 sodium=140"), language="en")
+    assert card.indicator == "critical"
+    assert "diabetes-range" in [pattern.id for pattern in card.informs]
+
+
+def test_what_only_informs_has_its_own_card_where_no_other_shows_its_leading_result() -> None:
     verdict = _verdict("hba1c=6.0[%]")
-    (info,) = (card for card in compose(verdict, language="en") if card.pattern)
-    assert info.indicator == "info"
-    assert set(info.flags) <= _gathered(compose(verdict, language="en"))
+    (pattern,) = verdict.patterns
+    cleared = replace(verdict, flags=(replace(verdict.flags[0], code="N"),))
+    (card,) = compose(cleared, language="en")
+    assert (card.indicator, card.pattern) == ("info", pattern.id)
 
 
 def test_the_repeat_is_proposed_where_the_potassium_is_told() -> None:
@@ -200,7 +215,7 @@ def test_the_repeat_is_proposed_where_the_potassium_is_told() -> None:
     ]
 
 
-@pytest.mark.parametrize(("language", "label"), [("en", "8.9 g/dL: "), ("fr", "8.9 g/dL : ")])
+@pytest.mark.parametrize(("language", "label"), [("en", "8.9 g/dL: "), ("fr", "8,9 g/dL\u202f: ")])
 def test_a_pattern_is_named_as_the_language_writes_it(language: str, label: str) -> None:
     assert label in compose(_verdict("haemoglobin=8.9 ferritin=4 mcv=70"), language=language)[0].summary
 
@@ -245,3 +260,57 @@ def test_every_abnormal_result_stands_in_a_card_and_every_critical_one_in_its_ow
             assert index in alone or not flag.critical
     told = {index for card in cards if card.pattern and card.indicator != "info" for index in card.flags}
     assert not _gathered(cards) & told
+
+
+def test_a_computed_value_stands_in_the_card_of_the_pattern_whose_results_it_comes_from() -> None:
+    verdict = _verdict("potassium=6.9 creatinine=4.1", sex="male")
+    cards = compose(verdict, language="en")
+    assert [(card.pattern, [one.id for one in card.derived]) for card in cards] == [
+        (None, []),
+        ("hyperkalaemia-kidney", ["egfr"]),
+    ]
+    assert "mL/min/1.73 m²" in cards[1].detail
+
+
+def test_a_computed_value_stands_in_the_card_of_the_critical_result_it_comes_from() -> None:
+    (card,) = compose(_verdict("creatinine=8.4 potassium=4.5", sex="male"), language="en")
+    assert (card.indicator, [one.id for one in card.derived]) == ("critical", ["egfr"])
+
+
+def test_a_computed_value_of_normal_results_has_a_card_that_informs() -> None:
+    (card,) = compose(_verdict("creatinine=1.0", sex="female", age=85), language="en")
+    assert (card.indicator, card.flags) == ("info", (0,))
+    assert card.summary.startswith("eGFR")
+    assert card.summary.endswith(": low (computed)")
+
+
+def test_an_earlier_result_stands_with_the_newest_of_its_test() -> None:
+    (card,) = _cards(_at(1, 5.5), _at(2, 6.9))
+    assert (card.indicator, card.flags) == ("critical", (1, 0))
+    assert "2024-03-01" in card.detail
+
+
+def test_earlier_results_of_a_test_are_not_counted_as_other_abnormal_ones() -> None:
+    (card,) = _cards(_at(1, 5.5), _at(2, 5.6), HIGH)
+    assert card.summary == "Potassium 5.6 mmol/L: high, and 1 other abnormal result"
+
+
+def test_an_abnormal_result_that_was_overtaken_by_a_normal_one_says_so() -> None:
+    (card,) = _cards(_at(1, 5.5), _at(2, 4.2))
+    assert card.summary == "Potassium 5.5 mmol/L: high; newest: 4.2 mmol/L"
+
+
+def test_what_could_not_be_assessed_is_named() -> None:
+    (card,) = _cards(observation("x", "2160-0", 90, ""), language="fr")
+    assert "| Créatinine | L'unité manque" in card.detail
+
+
+def test_each_source_is_named_once() -> None:
+    for card in compose(_verdict("lithium=2.6 creatinine=1.8", sex="male"), language="en"):
+        assert card.detail.count("Royal College of Pathologists") <= 1
+        assert ".;" not in card.detail
+
+
+def test_a_title_that_asks_ends_once() -> None:
+    cards = compose(_verdict("potassium=9.8 calcium=4.6 alp=11"), language="en")
+    assert any("wrong tube?** " in card.detail for card in cards)

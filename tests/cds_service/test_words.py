@@ -19,7 +19,9 @@ def test_a_language_that_is_not_there_is_answered_in_english() -> None:
 
 
 def test_a_parameter_is_never_read_as_a_template() -> None:
-    assert words.say("en", Said("critical-high", {"limit": "{0} {limit.__class__}"})).count("{limit.__class__}") == 1
+    assert (
+        words.say("en", Said("summary-critical", {"result": "{0} {limit.__class__}"})).count("{limit.__class__}") == 1
+    )
 
 
 @pytest.mark.parametrize("language", words.LANGUAGES)
@@ -59,3 +61,21 @@ def test_no_dose_and_no_certain_diagnosis_in_any_text() -> None:
         for key, text in words.messages(language).items():
             assert not re.search(r"\d\s*(?:mg|g|mmol|UI|IU|mL)\b(?!/)(?! ?de)", text), key
             assert not re.search(r"(?i)\bdiagnos", text), key
+
+
+def test_every_parameter_is_known_as_an_amount_or_as_words() -> None:
+    used = {name for text in words.messages("en").values() for name in re.findall(r"{(\w+)}", text)}
+    assert used <= words.AMOUNTS | words.WORDS | words.TIMES | {"code"}
+    assert not words.AMOUNTS & words.WORDS
+
+
+def test_the_laboratorys_code_is_said_in_words() -> None:
+    said = Said("laboratory-says", {"code": "HH"})
+    assert words.say("en", said) == "The laboratory itself reports it as critically high."
+    assert words.say("fr", said) == "Le laboratoire lui-même rend : valeur critique élevée."
+
+
+def test_days_are_said_in_the_language() -> None:
+    said = Said("delta", {"change": "+1.2 mmol/L", "percent": "+20 %", "from": "4.5", "time": "5 d"})
+    assert words.say("en", said) == "+1.2 mmol/L (+20 %) since 4.5, 5 days earlier."
+    assert words.say("fr", said) == "+1,2 mmol/L (+20 %) depuis 4,5, 5 jours plus tôt."

@@ -54,7 +54,8 @@ def high_gap_acidosis(seen: Seen, spec: Spec) -> Hit | None:
     found = state(seen)
     if not _acidosis(found, spec.limits["bicarbonate"]) or not _high_gap(found, spec.limits["gap"]):
         return None
-    return Hit(found.seen, {"gap": f"{found.gap:.0f}"}, speaks_for=_computed(found.seen, "anion-gap", "delta-ratio"))
+    gap = "anion-gap-corrected" if "anion-gap-corrected" in found.seen.derived else "anion-gap"
+    return Hit(found.seen, {"gap": f"{found.gap:.0f}"}, speaks_for=_computed(found.seen, gap, "delta-ratio"))
 
 
 def normal_gap_acidosis(seen: Seen, spec: Spec) -> Hit | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cds_service.clinical.bilirubin import above
+from cds_service.clinical.bilirubin import above, shown
 from cds_service.clinical.patterns.spec import Hit, Rule, Spec
 from cds_service.clinical.seen import Seen
 from cds_service.domain import Evidence, Said
@@ -12,10 +12,10 @@ def neonatal_bilirubin(seen: Seen, spec: Spec) -> Hit | None:
     """Bilirubin above the line at that hour of age."""
     placed = seen.result("bilirubin-total")
     found = None if placed is None else above(placed, seen.panel.patient)
-    if found is None or found[0] is None:
+    if placed is None or found is None or found[0] is None:
         return None
     line, light, hours = found
-    params = {"hours": f"{hours:.0f}", "limit": f"{light:.0f}"}
+    params = shown(placed, light, hours)
     near = spec.near(seen, "bilirubin-total")
     points = (Evidence(said=Said("bilirubin-exchange")),) if line == "exchange" else ()
     unsure = () if seen.panel.patient.birth_time is not None else (Evidence(said=Said("bilirubin-date-only")),)

@@ -116,8 +116,8 @@ def test_a_missing_path_is_said_and_the_rest_goes_on(tmp_path: Path) -> None:
 
 def test_text_shows_value_interval_and_basis() -> None:
     shown = _run("check", "-", "--language", "fr", stdin=PANEL, COLUMNS="140").stdout.decode()
-    assert "Potassium 6.9 mmol/L : critique" in shown
-    assert "3.5-5.1 mmol/L (labo)" in shown
+    assert "Potassium 6,9 mmol/L : valeur critique élevée" in shown
+    assert "3,5-5,1 mmol/L (labo)" in shown
     assert "Kost" in shown
 
 

@@ -249,7 +249,7 @@ def test_nothing_to_judge_is_said(page: Page) -> None:
 def test_french_on_the_page_and_on_the_cards(page: Page) -> None:
     page.judge(PANEL)
     page.find("#language-fr").click()
-    page.wait("return document.querySelector('.card h3')?.textContent.includes('valeur trop élevée')")
+    page.wait("return document.querySelector('.card h3')?.textContent.includes('valeur critique élevée')")
     assert page.run("return document.documentElement.lang") == "fr"
     assert page.find("#judge span").text == "Évaluer"
     assert page.texts(".tabs button")[0].startswith("Cartes")
