@@ -20,6 +20,7 @@ Indicator = Literal["info", "warning", "critical"]
 BasisKind = Literal[
     "interval",
     "critical",
+    "context",
     "qualitative",
     "interpretation",
     "disagreement",

@@ -22,6 +22,18 @@ if TYPE_CHECKING:
 
 Comparator = Literal["<", "<=", ">", ">="]
 Sex = Literal["female", "male"]
+About = Literal[
+    "non-pregnant",
+    "all-trimesters",
+    "trimester-unknown",
+    "trimester-1",
+    "trimester-2",
+    "trimester-3",
+    "fasting-unknown",
+    "not-fasting",
+    "fasting-limit",
+]
+"""For whom or for which sample an interval holds, where that bears on the judgement: see the texts ``about-...`` of the cards."""
 IntervalSource = Literal["lab", "site", "usual"]
 """Where an interval comes from: the laboratory that sent the result, the site's own table, the
 catalog's usual one."""
@@ -180,6 +192,7 @@ class Interval(Struct, frozen=True):
     high_inclusive: bool = True
     text: str = ""
     citation: str | None = None
+    about: tuple[About, ...] = ()
 
 
 class Prior(Struct, frozen=True):

@@ -13,11 +13,12 @@ from functools import lru_cache
 from msgspec.structs import replace
 
 from fhir_adapter import intervals, units
-from fhir_adapter.catalog import Analyte, Catalog
+from fhir_adapter.catalog import Analyte, Catalog, UsualInterval
 from fhir_adapter.catalog.recognise import LOINC_SYSTEMS
+from fhir_adapter.fasting import fasting
 from fhir_adapter.folding import fold
 from fhir_adapter.intervals import Bounds
-from fhir_adapter.model import Intake, Interval, Panel, PanelResult, Patient, Prior, Quantity, Result, Span
+from fhir_adapter.model import About, Intake, Interval, Panel, PanelResult, Patient, Prior, Quantity, Result, Span
 from fhir_adapter.site.model import Around, Site, around
 
 MAX_PRIORS = 8
@@ -63,7 +64,7 @@ def _place(result: Result, patient: Patient, catalog: Catalog, site: Site | None
         if scale is None:
             problem = problem or ("unit-unknown" if units.normalize_unit(unit) is None else "unit-mismatch")
         else:
-            interval = _usual_interval(analyte, scale, unit, patient, age)
+            interval = _usual_interval(analyte, scale, unit, patient, age, result)
             problem = None if interval is not None else problem
     critical = _lab_critical(result, patient, age, unit, analyte, interval)
     if critical is None and analyte is not None and scale is not None:
@@ -118,6 +119,8 @@ def _with_site(one: PanelResult, site: Site, patient: Patient, beside: Around | 
     interval = site.interval_for(one, patient, beside)
     if interval is None:
         return one
+    if patient.pregnant and patient.sex != "male":
+        interval = replace(interval, about=("non-pregnant",))
     number = one.number
     where = None if number is None else intervals.position(number, interval.low, interval.high)
     return replace(one, interval=interval, position=where, problem=None)
@@ -269,10 +272,33 @@ def _lab_critical(
 
 
 def _usual_interval(
-    analyte: Analyte, scale: tuple[float, float], unit: str | None, patient: Patient, age: float | None
+    analyte: Analyte, scale: tuple[float, float], unit: str | None, patient: Patient, age: float | None, result: Result
 ) -> Interval | None:
-    usual = analyte.interval_for(sex=patient.sex, age_years=age, pregnant=patient.pregnant)
-    return None if usual is None else _shown(usual.low, usual.high, usual.source, scale, unit)
+    state = fasting(result) if analyte.by_fasting else None
+    usual = analyte.interval_for(sex=patient.sex, age_years=age, pregnant=patient.pregnant, fasting=state)
+    if usual is None:
+        return None
+    about = _about(usual, patient, state) if patient.pregnant or usual.fasting is not None else ()
+    return _shown(usual.low, usual.high, usual.source, scale, unit, about)
+
+
+@lru_cache(maxsize=256)
+def _of_pregnancy(pregnant: bool, trimester: int | None) -> tuple[About, ...]:
+    if not pregnant:
+        return ("non-pregnant",)
+    return ("trimester-unknown",) if trimester is None else (f"trimester-{trimester}",)  # type: ignore[return-value]
+
+
+def _about(usual: UsualInterval, patient: Patient, state: bool | None) -> tuple[About, ...]:
+    """What is to be said of whom a usual interval is for."""
+    found: tuple[About, ...] = ()
+    if patient.pregnant and patient.sex != "male":
+        found = _of_pregnancy(usual.pregnant, usual.trimester)
+    if usual.fasting is False:
+        found += ("not-fasting",)
+    elif usual.fasting is True and state is not True:
+        found += ("fasting-unknown" if state is None else "fasting-limit",)
+    return found
 
 
 def _usual_critical(
@@ -284,11 +310,17 @@ def _usual_critical(
 
 @lru_cache(maxsize=4096)
 def _shown(
-    low: float | None, high: float | None, source: str, scale: tuple[float, float], unit: str | None
+    low: float | None,
+    high: float | None,
+    source: str,
+    scale: tuple[float, float],
+    unit: str | None,
+    about: tuple[About, ...] = (),
 ) -> Interval:
     """The catalog's limits in the reported unit. Cached: a panel repeats the same few."""
     low, high = _back(low, scale), _back(high, scale)
-    return Interval(low, high, unit, "usual", text=intervals.show(_figures(low), _figures(high)), citation=source)
+    text = intervals.show(_figures(low), _figures(high))
+    return Interval(low, high, unit, "usual", text=text, citation=source, about=about)
 
 
 def _back(number: float | None, scale: tuple[float, float]) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cds_service.clinical import bilirubin, patterns, qualitative, series, taint, titre
+from cds_service.clinical import bilirubin, context, patterns, qualitative, series, taint, titre
 from cds_service.clinical.derived.compute import with_derived
 from cds_service.clinical.interpretation import meaning
 from cds_service.clinical.interval import beyond, side
@@ -57,6 +57,8 @@ def _judge(
     if reason == "no-interval" and (newborn := bilirubin.judge(placed, patient)) is not None:
         code, reason, floor = newborn[0], "", newborn[0] == "HH"
         basis.append(newborn[1])
+    if placed.interval is not None and placed.interval.about:
+        basis.extend(context.bases(placed, code, patient))
     code, floor = _laboratory_says(placed, code, basis, floor)
     if code is None or (reason == "implausible" and code == "N"):
         return Finding(index, None, not_assessed=_not_assessed(placed, reason))

@@ -181,10 +181,12 @@ def who(one: UsualInterval | CriticalLimit) -> str:
     parts: list[str] = []
     if isinstance(one, UsualInterval):
         if one.pregnant:
-            return "pregnant"
+            return "pregnant" if one.trimester is None else f"pregnant, trimester {one.trimester}"
         if one.sex is not None:
             parts.append(one.sex)
     parts.append(_ages(one.age_min, one.age_max))
+    if isinstance(one, UsualInterval) and one.fasting is not None:
+        parts.append("fasting" if one.fasting else "not fasting")
     return ", ".join(parts)
 
 

@@ -100,6 +100,7 @@ class Builder:
             if "answers_source" in entry
             else None,
             unlisted_abnormal=bool(entry.get("unlisted_abnormal", False)),
+            by_fasting=any("fasting" in one for one in entry.get("usual", ())),
             descriptive=bool(entry.get("descriptive", False)),
         )
         self._check(analyte)
@@ -109,7 +110,10 @@ class Builder:
     def _usual(self, one: Mapping[str, Any], entry: Mapping[str, Any]) -> UsualInterval:
         start, end = one.get("age", (_ADULT, _AGES[1]))
         sex = {"f": "female", "m": "male"}.get(one.get("sex", ""))
-        pregnant = bool(one.get("pregnant", False))
+        trimester = one.get("trimester")
+        if trimester not in (None, 1, 2, 3):
+            self._fault("trimester must be 1, 2 or 3")
+        pregnant = bool(one.get("pregnant", trimester is not None))
         if pregnant:
             start, end, sex = 12.0, 60.0, "female"
         return UsualInterval(
@@ -120,6 +124,8 @@ class Builder:
             age_min=float(start),
             age_max=float(end),
             pregnant=pregnant,
+            trimester=trimester,
+            fasting=one.get("fasting"),
         )
 
     def _critical(self, one: Mapping[str, Any], entry: Mapping[str, Any]) -> CriticalLimit:

@@ -15,7 +15,13 @@ ADULT_AGE = 40.0
 
 
 def choose_interval(
-    intervals: Sequence[UsualInterval], *, sex: Sex | None, age_years: float | None, pregnant: bool | None
+    intervals: Sequence[UsualInterval],
+    *,
+    sex: Sex | None,
+    age_years: float | None,
+    pregnant: bool | None,
+    trimester: int | None = None,
+    fasting: bool | None = None,
 ) -> UsualInterval | None:
     """See :meth:`fhir_adapter.catalog.model.Analyte.interval_for`. Pregnancy goes before sex, sex before the narrower
     age band."""
@@ -26,11 +32,13 @@ def choose_interval(
         if one.age_min <= age < one.age_max
         and (sex is None or one.sex is None or one.sex == sex)
         and (not one.pregnant or (pregnant is True and sex != "male"))
+        and (one.trimester is None or one.trimester == trimester)
+        and (one.fasting is not False or fasting is False)
     ]
     if not fitting:
         return None
     if expecting := [one for one in fitting if one.pregnant]:
-        fitting = expecting
+        fitting = [one for one in expecting if one.trimester is not None] or expecting
     elif sex is not None:
         fitting = [one for one in fitting if one.sex is not None] or fitting
     else:
@@ -38,6 +46,8 @@ def choose_interval(
         if not both:
             return _union(fitting)
         fitting = both
+    if fasting is False:
+        fitting = [one for one in fitting if one.fasting is False] or fitting
     return min(fitting, key=lambda one: one.age_max - one.age_min)
 
 

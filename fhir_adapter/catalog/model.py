@@ -14,7 +14,8 @@ from fhir_adapter.model import Coding, Sex
 @dataclass(frozen=True, slots=True)
 class UsualInterval:
     """A usual interval for a group of people. ``sex`` None: both. Ages: ``age_min`` <= age < ``age_max``;
-    ``pregnant`` True: only in pregnancy."""
+    ``pregnant`` True: only in pregnancy, ``trimester`` 1 to 3: only in that one. ``fasting`` True: for fasting samples, which
+    serves where the state isn't known, too; False: for samples known to be none; None: it makes no difference."""
 
     low: float | None
     high: float | None
@@ -23,6 +24,8 @@ class UsualInterval:
     age_min: float = 0.0
     age_max: float = 200.0
     pregnant: bool = False
+    trimester: int | None = None
+    fasting: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ class Analyte:
     qualitative_source: str | None = None
     unlisted_abnormal: bool = False
     """An answer that nothing else knows is a finding: a culture or a smear names what it found."""
+    by_fasting: bool = False
+    """Whether any interval depends on fasting."""
     descriptive: bool = False
     """Neither normal nor abnormal (specimen type, urine colour): never judged."""
 
@@ -82,10 +87,21 @@ class Analyte:
         """Display name; English where the language has none."""
         return self.names.get(language) or self.names["en"]
 
-    def interval_for(self, *, sex: Sex | None, age_years: float | None, pregnant: bool | None) -> UsualInterval | None:
+    def interval_for(
+        self,
+        *,
+        sex: Sex | None,
+        age_years: float | None,
+        pregnant: bool | None,
+        trimester: int | None = None,
+        fasting: bool | None = None,
+    ) -> UsualInterval | None:
         """The most specific usual interval that fits, or None. An unknown sex takes the interval for both, else the
-        union (widest) of the two sexes'; an unknown age takes the adult one; pregnancy only where it is known."""
-        return choose_interval(self.intervals, sex=sex, age_years=age_years, pregnant=pregnant)
+        union (widest) of the two sexes'; an unknown age takes the adult one; pregnancy only where it is known, a trimester's own
+        where that is, else the one of all trimesters. A sample not known to be fasting or not takes the fasting interval."""
+        return choose_interval(
+            self.intervals, sex=sex, age_years=age_years, pregnant=pregnant, trimester=trimester, fasting=fasting
+        )
 
     def critical_for(self, *, age_years: float | None) -> CriticalLimit | None:
         """The critical limit for that age (adult where unknown), or None."""

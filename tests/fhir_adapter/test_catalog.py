@@ -67,9 +67,11 @@ def test_names_lead_back(catalog: Catalog) -> None:
 
 def test_age_bands_of_one_group_do_not_overlap() -> None:
     for analyte in ANALYTES:
-        groups: dict[tuple[object, bool], list[tuple[float, float]]] = {}
+        groups: dict[tuple[object, ...], list[tuple[float, float]]] = {}
         for one in analyte.intervals:
-            groups.setdefault((one.sex, one.pregnant), []).append((one.age_min, one.age_max))
+            groups.setdefault((one.sex, one.pregnant, one.trimester, one.fasting is False), []).append(
+                (one.age_min, one.age_max)
+            )
         for bands in groups.values():
             bands.sort()
             assert all(before[1] <= after[0] for before, after in pairwise(bands)), analyte.id

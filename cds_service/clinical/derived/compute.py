@@ -10,11 +10,11 @@ from typing import Literal
 from cds_service.clinical.analytes import UNITS
 from cds_service.clinical.derived.formula import INTO, Formula, Limits, Person, limits
 from cds_service.clinical.derived.registry import FORMULAS
-from cds_service.clinical.fasting import fasting
 from cds_service.clinical.kidney import has_risen
 from cds_service.clinical.seen import Seen
 from cds_service.clinical.show import unit_text
 from cds_service.domain import Derived
+from fhir_adapter.fasting import fasting
 from fhir_adapter.intervals import show
 from fhir_adapter.model import PanelResult, Quantity
 
@@ -131,7 +131,7 @@ def _may(formula: Formula, seen: Seen) -> bool:
         return creatinine is None or not has_risen(creatinine)
     if formula.id == "homa-ir":
         glucose = seen.result("glucose")
-        return glucose is not None and fasting(glucose) is True
+        return glucose is not None and fasting(glucose.result) is True
     return True
 
 

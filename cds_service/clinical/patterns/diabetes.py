@@ -6,10 +6,10 @@ import re
 from typing import Literal
 
 from cds_service.clinical.analytes import URINE_KETONES
-from cds_service.clinical.fasting import fasting
 from cds_service.clinical.patterns.spec import Hit, Rule, Spec
 from cds_service.clinical.seen import Seen
 from cds_service.domain import Evidence, Said
+from fhir_adapter.fasting import fasting
 from fhir_adapter.model import Answer, Quantity
 
 _FEW_KETONES = re.compile(r"\s*(?:\+?\s*1\s*\+?|\+|\+/?-|±|tr(?:ace)?s?|small|few|weak.*|faible.*)\s*\Z", re.IGNORECASE)
@@ -96,7 +96,7 @@ def gestational_glucose(seen: Seen, spec: Spec) -> Hit | None:
 
 def _is_fasting(seen: Seen) -> bool | None:
     placed = seen.result("glucose")
-    return None if placed is None else fasting(placed)
+    return None if placed is None else fasting(placed.result)
 
 
 RULES: dict[str, Rule] = {

@@ -99,8 +99,8 @@ def test_a_limit_is_said_in_the_reported_unit() -> None:
     assert found.citation is not None
     assert "KDIGO" in found.citation
     text = words.say("en", found.said)
-    assert text == "+30 umol/L (+38 %) since 80, 24 h earlier: the step of 26.5 umol/L within 48 h is reached."
-    assert "l'écart de 26.5 umol/L en 48 h" in words.say("fr", found.said)
+    assert text == "+30 µmol/L (+38 %) since 80, 24 h earlier: the step of 26.5 µmol/L within 48 h is reached."
+    assert "l'écart de 26,5 µmol/L en 48 h" in words.say("fr", found.said)
 
 
 def test_a_conversion_with_an_offset_moves_no_limit() -> None:
@@ -171,7 +171,7 @@ def test_an_event_is_told_although_all_is_normal_and_a_mere_change_is_not() -> N
 def test_several_steps_share_a_card_the_mix_up_first() -> None:
     (card,) = _cards("haemoglobin@-24=15.2 mcv@-24=83 haemoglobin=13.0 mcv=95")
     assert card.summary.startswith("MCV 95 fL")
-    assert card.summary.endswith("and 1 more change")
+    assert card.summary.endswith("and 1 other change")
     assert "Hemoglobin" in card.detail
 
 
