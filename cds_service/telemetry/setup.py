@@ -28,6 +28,7 @@ from cds_service.domain import Verdict
 from cds_service.inference.batcher import Pass
 from cds_service.telemetry import names
 from cds_service.telemetry.guard import METHODS, Attribute, allowed
+from cds_service.telemetry.instruments import instruments
 from fhir_adapter.errors import DEGRADED_REASONS, EngineError
 
 
@@ -39,69 +40,13 @@ class Telemetry:
         self._off = tracing is None and isinstance(metering, NoOpMeterProvider)
         self._tracer = (tracing or trace.NoOpTracerProvider()).get_tracer(names.SCOPE)
         self._propagator = TraceContextTextMapPropagator()
-        meter = metering.get_meter(names.SCOPE)
-        self._duration = meter.create_histogram(
-            names.CALL_DURATION,
-            unit="s",
-            description="Duration of calls",
-            explicit_bucket_boundaries_advisory=names.CALL_BUCKETS,
-        )
-        self._request = meter.create_histogram(
-            names.REQUEST_DURATION,
-            unit="s",
-            description="Duration of HTTP requests",
-            explicit_bucket_boundaries_advisory=names.CALL_BUCKETS,
-        )
-        self._fetch = meter.create_histogram(
-            names.FETCH_DURATION,
-            unit="s",
-            description="Duration of requests to FHIR servers",
-            explicit_bucket_boundaries_advisory=names.CALL_BUCKETS,
-        )
-        self._item = meter.create_histogram(
-            names.ITEM_DURATION,
-            unit="s",
-            description="Duration of one bundle of a stream, waiting included",
-            explicit_bucket_boundaries_advisory=names.CALL_BUCKETS,
-        )
-        self._step = meter.create_histogram(
-            names.STEP_DURATION,
-            unit="s",
-            description="Duration of pipeline steps",
-            explicit_bucket_boundaries_advisory=names.STEP_BUCKETS,
-        )
-        self._requests = meter.create_counter(names.REQUESTS, description="Calls, by method and status")
-        self._flags = meter.create_counter(names.FLAGGED, description="Flags, by code and source")
-        self._not_assessed = meter.create_counter(names.NOT_ASSESSED, description="Not assessed, by reason")
-        self._degradations = meter.create_counter(
-            names.DEGRADATIONS, description="Answers by rules alone although a model is wanted, by reason"
-        )
-        self._pass = meter.create_histogram(
-            names.MODEL_DURATION,
-            unit="s",
-            description="Duration of one pass of the model",
-            explicit_bucket_boundaries_advisory=names.STEP_BUCKETS,
-        )
-        self._pass_requests = meter.create_histogram(
-            names.MODEL_REQUESTS,
-            description="Requests in one pass of the model",
-            explicit_bucket_boundaries_advisory=names.PASS_BUCKETS,
-        )
-        self._pass_tokens = meter.create_histogram(
-            names.MODEL_TOKENS,
-            description="Tokens in one pass of the model",
-            explicit_bucket_boundaries_advisory=names.TOKEN_BUCKETS,
-        )
-        self._errors = meter.create_counter(names.ERRORS, description="Errors, by code")
-        self._in_flight = meter.create_up_down_counter(names.IN_FLIGHT, description="Evaluations running")
-        self._queued = meter.create_up_down_counter(names.QUEUED, description="Evaluations waiting")
-        self._dropped = meter.create_counter(names.DROPPED, description="Attributes refused by the allowlist")
+        self._made = instruments(metering.get_meter(names.SCOPE))
 
     def attributes(self, attributes: Mapping[str, Attribute]) -> dict[str, Attribute]:
         """The allowed ones; what is dropped is counted."""
         kept = allowed(attributes)
         if len(kept) < len(attributes):
-            self._dropped.add(len(attributes) - len(kept))
+            self._made.dropped.add(len(attributes) - len(kept))
         return kept
 
     @contextmanager
@@ -114,7 +59,7 @@ class Telemetry:
         parent = self._propagator.extract(carrier, otel_context.Context())
         base = self.attributes({names.RPC_SYSTEM: "grpc", names.RPC_METHOD: method})
         span = self._tracer.start_span(method, context=parent, kind=SpanKind.SERVER, attributes=base)
-        yield from self._watched(Call(self, method, span), base, self._duration)
+        yield from self._watched(Call(self, method, span), base, self._made.call_duration)
 
     @contextmanager
     def request(self, method: str, traceparent: str | None) -> Iterator[Call]:
@@ -125,7 +70,7 @@ class Telemetry:
         )
         base = self.attributes({names.HTTP_METHOD: known})
         span = self._tracer.start_span(known, context=parent, kind=SpanKind.SERVER, attributes=base)
-        yield from self._watched(Call(self, known, span, http=True), base, self._request)
+        yield from self._watched(Call(self, known, span, http=True), base, self._made.request_duration)
 
     @contextmanager
     def item(self, stream: Call) -> Iterator[Call]:
@@ -133,7 +78,7 @@ class Telemetry:
         base = self.attributes({names.RPC_SYSTEM: "grpc", names.RPC_METHOD: stream.method})
         parent = trace.set_span_in_context(stream.span, otel_context.Context())
         span = self._tracer.start_span(names.STREAM_ITEM, context=parent, attributes=base)
-        yield from self._watched(Call(self, stream.method, span, client=stream.client), base, self._item)
+        yield from self._watched(Call(self, stream.method, span, client=stream.client), base, self._made.item_duration)
 
     def _watched(self, call: Call, base: dict[str, Attribute], duration: Histogram) -> Iterator[Call]:
         began = time.perf_counter()
@@ -144,13 +89,13 @@ class Telemetry:
             ending = call.ending()
             if call.error:
                 ending[names.ERROR_TYPE] = call.error
-                self._errors.add(1, self.attributes({names.ERROR_TYPE: call.error}))
+                self._made.errors.add(1, self.attributes({names.ERROR_TYPE: call.error}))
             ending = self.attributes(ending)
             call.span.set_attributes(ending)
             call.span.set_status(Status(StatusCode.OK if call.well else StatusCode.ERROR))
             call.span.end()
             duration.record(seconds, {**base, **ending})
-            self._requests.add(1, {**base, **ending})
+            self._made.requests.add(1, {**base, **ending})
 
     def step(self, parent: Span, step: str) -> AbstractContextManager[None]:
         """The span of one pipeline step and its latency."""
@@ -173,7 +118,7 @@ class Telemetry:
             raise
         finally:
             span.end()
-            self._step.record(time.perf_counter() - began, attributes)
+            self._made.step_duration.record(time.perf_counter() - began, attributes)
 
     @contextmanager
     def fetch(self, parent: Span) -> Iterator[Fetch]:
@@ -195,7 +140,7 @@ class Telemetry:
                 ending |= self.attributes({names.HTTP_STATUS: fetch.status})
             span.set_attributes(ending)
             span.end()
-            self._fetch.record(time.perf_counter() - began, {**attributes, **ending})
+            self._made.fetch_duration.record(time.perf_counter() - began, {**attributes, **ending})
 
     def verdict(self, span: Span, verdict: Verdict, observations: int, cards: int, language: str) -> None:
         """Counts what was found: codes and reasons, nothing of the results."""
@@ -211,24 +156,24 @@ class Telemetry:
         if verdict.degraded:
             why = DEGRADED_REASONS.get(verdict.degraded, EngineError.code)
             found[names.DEGRADED_REASON] = why
-            self._degradations.add(1, self.attributes({names.DEGRADED_REASON: why}))
+            self._made.degradations.add(1, self.attributes({names.DEGRADED_REASON: why}))
         span.set_attributes(self.attributes(found))
         for (flagged, source), count in Counter((flag.code, flag.source) for flag in verdict.flags).items():
-            self._flags.add(count, self.attributes({names.CODE: flagged, names.SOURCE: source}))
+            self._made.flags.add(count, self.attributes({names.CODE: flagged, names.SOURCE: source}))
         for reason, count in Counter(entry.code for entry in verdict.not_assessed).items():
-            self._not_assessed.add(count, self.attributes({names.REASON: reason}))
+            self._made.not_assessed.add(count, self.attributes({names.REASON: reason}))
 
     def passed(self, seen: Pass) -> None:
         """One pass of the model."""
-        self._pass.record(seen.seconds)
-        self._pass_requests.record(seen.requests)
-        self._pass_tokens.record(seen.tokens)
+        self._made.pass_duration.record(seen.seconds)
+        self._made.pass_requests.record(seen.requests)
+        self._made.pass_tokens.record(seen.tokens)
 
     def running(self, change: int) -> None:
-        self._in_flight.add(change)
+        self._made.in_flight.add(change)
 
     def waiting(self, change: int) -> None:
-        self._queued.add(change)
+        self._made.queued.add(change)
 
     def shutdown(self) -> None:
         """Flushes and stops the exporters."""
