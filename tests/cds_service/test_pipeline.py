@@ -96,7 +96,7 @@ def test_rules_alone_flag_what_lies_outside() -> None:
     assert evaluation.verdict.model is None
     assert all(flag.source == "rule" and flag.probability is None for flag in evaluation.verdict.flags)
     assert evaluation.cards[0].indicator == "critical"
-    assert evaluation.cards[0].summary.startswith("Potassium 6,9 mmol/L")
+    assert evaluation.cards[0].summary.startswith("Potassium 6.9 mmol/L")
     assert set(evaluation.timings) == {*STEPS, "total"}
 
 
