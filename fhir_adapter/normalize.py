@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -24,71 +25,103 @@ from fhir_adapter.site.model import Around, Site, around
 MAX_PRIORS = 8
 """Priors kept per result: enough for a trend, and the work stays linear."""
 DAYS_A_YEAR = 365.2425
+_MEASURED = (Quantity, Span)
 
 
 def normalize(intake: Intake, catalog: Catalog, site: Site | None = None) -> Panel:
     """Places each result: one PanelResult per Result, in order. Where the laboratory sent no interval, the ``site``'s
     own is taken, else the catalog's usual one."""
-    placed = [_place(result, intake.patient, catalog, site) for result in intake.results]
+    places = _Places(intake.patient, catalog, site)
+    placed = [places.place(result) for result in intake.results]
     if site is not None:
         beside = around(placed) if site.looks_around else None
         placed = [_with_site(one, site, intake.patient, beside) for one in placed]
     return Panel(intake.patient, _with_priors(placed), intake.not_assessed, intake.observations)
 
 
-def _place(result: Result, patient: Patient, catalog: Catalog, site: Site | None) -> PanelResult:
-    value = result.value
-    measured = value if isinstance(value, Quantity | Span) else None
-    unit = measured.unit if measured is not None else None
-    if unit is None and measured is not None and site is not None and not measured.from_text:
-        unit = site.unit_for(result.codings, result.name)
-    analyte = _analyte(result, unit, catalog, site)
-    age = age_years(patient.birth_date, result.effective or result.issued)
-    display = _display(result, analyte)
-    normal = intervals.choose(result.ranges, "normal", patient, age) or intervals.choose(
-        result.ranges, "target", patient, age
-    )
-    read = [found for found in (intervals.bounds(reference) for reference in normal) if found is not None]
-    expected = tuple(answer for found in read if isinstance(found, tuple) for answer in found)
-    if measured is None:
-        return PanelResult(result, analyte=analyte, display=display, expected=expected, age_years=age)
+class _Setting(NamedTuple):
+    """What a number is judged in, whatever it is. ``scale`` is (factor, offset) into the analyte's canonical unit."""
 
+    analyte: Analyte | None
+    display: str
+    expected: tuple[str, ...] = ()
+    unit: str | None = None
+    scale: tuple[float, float] | None = None
+    interval: Interval | None = None
+    critical: Interval | None = None
     problem: str | None = None
-    own = [found for found in read if isinstance(found, Bounds)]
-    if unit is None and measured.from_text:
-        # A string has no place for a unit: the laboratory prints it on the line of its own interval, in that unit.
-        unit = next((found.unit for found in own if found.unit), None)
-    interval, problem = _lab_interval(own, unit, analyte)
-    scale = _scale(unit, analyte)
-    if interval is None and analyte is not None and analyte.intervals:
-        if scale is None:
-            problem = problem or ("unit-unknown" if units.normalize_unit(unit) is None else "unit-mismatch")
-        else:
-            interval = _usual_interval(analyte, scale, unit, patient, age, result)
-            problem = None if interval is not None else problem
-    critical = _lab_critical(result, patient, age, unit, analyte, interval)
-    if critical is None and analyte is not None and scale is not None:
-        critical = _usual_critical(analyte, scale, unit, age)
 
-    number = measured.number if isinstance(measured, Quantity) else None
-    canonical = None if number is None or scale is None else number * scale[0] + scale[1]
-    return PanelResult(
-        result,
-        analyte=analyte,
-        display=display,
-        number=number,
-        unit=unit,
-        canonical=canonical,
-        interval=interval,
-        critical=critical,
-        position=None
-        if number is None or interval is None
-        else intervals.position(number, interval.low, interval.high),
-        expected=expected,
-        implausible=_implausible(analyte, canonical),
-        age_years=age,
-        problem=problem,
-    )
+
+class _Places:
+    """Places one patient's results. Those of one test at one age that came with one interval share a setting."""
+
+    def __init__(self, patient: Patient, catalog: Catalog, site: Site | None) -> None:
+        self._patient, self._catalog, self._site = patient, catalog, site
+        self._settings: dict[tuple[object, ...], _Setting] = {}
+
+    def place(self, result: Result) -> PanelResult:
+        value = result.value
+        measured = value if isinstance(value, _MEASURED) else None
+        age = age_years(self._patient.birth_date, result.effective or result.issued)
+        form = None if measured is None else (measured.unit, measured.from_text)
+        same = (result.codings, result.name, result.specimen, result.comments, result.ranges, form, age)
+        found = self._settings.get(same)
+        if found is None:
+            found = self._settings[same] = self._setting(result, measured, age)
+        analyte, scale, interval = found.analyte, found.scale, found.interval
+        number = measured.number if isinstance(measured, Quantity) else None
+        canonical = None if number is None or scale is None else number * scale[0] + scale[1]
+        return PanelResult(
+            result,
+            analyte=analyte,
+            display=found.display,
+            number=number,
+            unit=found.unit,
+            canonical=canonical,
+            interval=interval,
+            critical=found.critical,
+            position=None
+            if number is None or interval is None
+            else intervals.position(number, interval.low, interval.high),
+            expected=found.expected,
+            implausible=_implausible(analyte, canonical),
+            age_years=age,
+            problem=found.problem,
+        )
+
+    def _setting(self, result: Result, measured: Quantity | Span | None, age: float | None) -> _Setting:
+        """Of the result no more is looked at than ``place`` compares."""
+        patient, site = self._patient, self._site
+        unit = measured.unit if measured is not None else None
+        if unit is None and measured is not None and site is not None and not measured.from_text:
+            unit = site.unit_for(result.codings, result.name)
+        analyte = _analyte(result, unit, self._catalog, site)
+        display = _display(result, analyte)
+        normal = intervals.choose(result.ranges, "normal", patient, age) or intervals.choose(
+            result.ranges, "target", patient, age
+        )
+        read = [found for found in (intervals.bounds(reference) for reference in normal) if found is not None]
+        expected = tuple(answer for found in read if isinstance(found, tuple) for answer in found)
+        if measured is None:
+            return _Setting(analyte, display, expected)
+
+        problem: str | None = None
+        own = [found for found in read if isinstance(found, Bounds)]
+        if unit is None and measured.from_text:
+            # A string has no place for a unit: the laboratory prints it on the line of its own interval, in that unit.
+            unit = next((found.unit for found in own if found.unit), None)
+        interval, problem = _lab_interval(own, unit, analyte)
+        scale = _scale(unit, analyte)
+        if interval is None and analyte is not None and analyte.intervals:
+            if scale is None:
+                problem = problem or ("unit-unknown" if units.normalize_unit(unit) is None else "unit-mismatch")
+            else:
+                interval = _usual_interval(analyte, scale, unit, patient, age, result)
+                problem = None if interval is not None else problem
+        critical = _lab_critical(result, patient, age, unit, analyte, interval)
+        if critical is None and analyte is not None and scale is not None:
+            critical = _usual_critical(analyte, scale, unit, age)
+        return _Setting(analyte, display, expected, unit, scale, interval, critical, problem)
 
 
 def _analyte(result: Result, unit: str | None, catalog: Catalog, site: Site | None) -> Analyte | None:
