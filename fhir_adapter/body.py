@@ -14,12 +14,9 @@ _PLAUSIBLE = (20.0, 250.0)
 """cm; anything else is an error of unit or entry."""
 
 
-def is_height(code: wire.CodeableConcept | None) -> bool:
-    """Whether an Observation is a body height rather than a result."""
-    return any(
-        coding.code in _HEIGHT and coding.system == "http://loinc.org"
-        for coding in (code.coding if code is not None else None) or ()
-    )
+def is_height(loinc: frozenset[str]) -> bool:
+    """Whether an Observation of these codes is a body height rather than a result."""
+    return not _HEIGHT.isdisjoint(loinc)
 
 
 @dataclass(slots=True)

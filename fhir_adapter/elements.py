@@ -92,26 +92,11 @@ class Fault(Exception):
         self.element = element
 
 
-class Codings:
-    """Makes model Codings, one object for each distinct one of a bundle."""
-
-    def __init__(self) -> None:
-        self._made: dict[tuple[str | None, str | None, str | None], Coding] = {}
-
-    def of(self, concept: wire.CodeableConcept | None) -> tuple[Coding, ...]:
-        """The codings of a concept that say anything."""
-        if concept is None or not concept.coding:
-            return ()
-        made = self._made
-        found = []
-        for sent in concept.coding:
-            key = (sent.system, sent.code, sent.display)
-            coding = made.get(key)
-            if coding is None:
-                coding = made[key] = Coding(*key)
-            if sent.code or sent.display:
-                found.append(coding)
-        return tuple(found)
+def codings(concept: wire.CodeableConcept | None) -> tuple[Coding, ...]:
+    """The codings of a concept that say anything."""
+    if concept is None or not concept.coding:
+        return ()
+    return tuple(Coding(sent.system, sent.code, sent.display) for sent in concept.coding if sent.code or sent.display)
 
 
 def concepts(sent: wire.Concepts) -> Iterable[wire.CodeableConcept]:
@@ -230,7 +215,7 @@ def _answer(concept: wire.CodeableConcept) -> Answer | None:
     said = words(concept)
     if said is None or values.blank(said):
         return None
-    return Answer(said.strip(), Codings().of(concept))
+    return Answer(said.strip(), codings(concept))
 
 
 def _integer(raw: Raw) -> Quantity:
@@ -287,7 +272,7 @@ def _span(sent: wire.Range) -> Span | None:
     )
 
 
-def ranges(sent: list[wire.RangeElement], codings: Codings) -> tuple[ReferenceRange, ...]:
+def ranges(sent: list[wire.RangeElement]) -> tuple[ReferenceRange, ...]:
     """referenceRange. One that is for an age in a unit that isn't known is left out: it would hold for everyone.
 
     Raises:
@@ -317,7 +302,7 @@ def ranges(sent: list[wire.RangeElement], codings: Codings) -> tuple[ReferenceRa
                 high,
                 one.text or (words(one.normalValue) if one.normalValue is not None else None),
                 () if kind is None else _type_codes(kind),
-                () if applies is None else tuple(c for concept in concepts(applies) for c in _group(concept, codings)),
+                () if applies is None else tuple(c for concept in concepts(applies) for c in _group(concept)),
                 age_low,
                 age_high,
             )
@@ -325,10 +310,9 @@ def ranges(sent: list[wire.RangeElement], codings: Codings) -> tuple[ReferenceRa
     return tuple(found)
 
 
-def _group(concept: wire.CodeableConcept, codings: Codings) -> tuple[Coding, ...]:
+def _group(concept: wire.CodeableConcept) -> tuple[Coding, ...]:
     """Whom a range applies to; words alone become a coding without a system, so that the group isn't lost."""
-    found = codings.of(concept)
-    return found or ((Coding(None, None, concept.text),) if concept.text else ())
+    return codings(concept) or ((Coding(None, None, concept.text),) if concept.text else ())
 
 
 def _type_codes(kind: wire.CodeableConcept) -> tuple[str, ...]:

@@ -47,12 +47,9 @@ class Pregnancies:
         return current[-1][1] if current else None
 
 
-def is_pregnancy_status(code: wire.CodeableConcept | None) -> bool:
-    """Whether an Observation is the pregnancy status rather than a result."""
-    for coding in (code.coding if code is not None else None) or ():
-        if coding.code == PREGNANCY_STATUS and coding.system == "http://loinc.org":
-            return True
-    return False
+def is_pregnancy_status(loinc: frozenset[str]) -> bool:
+    """Whether an Observation of these codes is the pregnancy status rather than a result."""
+    return PREGNANCY_STATUS in loinc
 
 
 def conditions(others: list[Other], subjects: Subjects, pregnancies: Pregnancies) -> None:

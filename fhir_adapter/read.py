@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from fhir_adapter import body, dates, elements, patient, strict, versions, wire
+from fhir_adapter import body, dates, elements, patient, repeated, strict, versions, wire
 from fhir_adapter.errors import NoObservations, Violation
 from fhir_adapter.guard import checked
 from fhir_adapter.model import Intake, NotAssessed, Patient, Result
@@ -85,7 +85,6 @@ class _Reading:
     def __init__(self, found: Found) -> None:
         self._found = found
         self._subjects = Subjects(found)
-        self._codings = elements.Codings()
         self._pregnancies = patient.Pregnancies()
         self._heights = body.Heights()
         self._results: list[Result] = []
@@ -97,8 +96,6 @@ class _Reading:
         self._reference: str | None = None
         self._specimens: dict[str, str | None] | None = None
         self._moments: dict[str, datetime | None] = {}
-        self._interpretations: dict[tuple[str | None, str | None, str | None], tuple[str, ...]] = {}
-        self._categories: dict[tuple[str | None, ...], tuple[tuple[str, ...], bool]] = {}
 
     def intake(self, resource_type: str) -> Intake:
         for item in versions.settle(self._found.items, history=self._found.history):
@@ -137,8 +134,8 @@ class _Reading:
             self._refuse(f"{item.path}.component[{index}]", code, item.reference)
 
     def _observation(self, item: Item) -> None:
-        sent = item.observation
-        if sent is None:
+        sent, told = item.observation, item.told
+        if sent is None or told is None:
             self._refuse_all(item, "malformed", item.fault)
             return
         if item.superseded:
@@ -158,12 +155,12 @@ class _Reading:
         if sent.focus or not subject.patient:
             self._refuse_all(item, "not-the-patient")
             return
-        categories, elsewhere = self._category(sent.category)
+        categories, elsewhere = item.category
         effective = self._moment(sent.effectiveDateTime) if sent.effectiveDateTime else dates.effective(sent)
-        if patient.is_pregnancy_status(sent.code):
+        if patient.is_pregnancy_status(told.code.loinc):
             self._pregnancies.observe(sent, subject.key, effective)
             elsewhere = True
-        elif body.is_height(sent.code):
+        elif body.is_height(told.code.loinc):
             self._heights.observe(sent, subject.key, effective)
             elsewhere = True
         if elsewhere:
@@ -182,18 +179,19 @@ class _Reading:
             _comments(sent),
         )
         before = len(self._results)
-        self._judge(sent, item.path, item.reference, shared, group=bool(sent.hasMember or sent.component))
+        self._judge(sent, told, item.path, item.reference, shared, group=bool(sent.hasMember or sent.component))
         for index, raw in enumerate(sent.component or ()):
             path = f"{item.path}.component[{index}]"
             try:
                 component = wire.component(raw)
-            except wire.FAULTS as error:
+                told = repeated.told(component)
+            except (*wire.FAULTS, repeated.Misread) as error:
                 self._refuse(path + fault_path(error), "malformed", item.reference)
                 continue
             if wire.filled(component.modifierExtension):
                 self._refuse(path + ".modifierExtension", "modifier-extension", item.reference)
                 continue
-            self._judge(component, path, item.reference, shared, group=False)
+            self._judge(component, told, path, item.reference, shared, group=False)
         if len(self._results) > before:
             self._note(subject.key, sent, item, effective or shared.issued)
 
@@ -209,36 +207,36 @@ class _Reading:
         if self._reference is None and sent.subject is not None and sent.subject.reference:
             self._reference = unversioned(sent.subject.reference)
 
-    def _judge(self, sent: wire.Judged, path: str, reference: str, shared: _Shared, *, group: bool) -> None:
+    def _judge(
+        self, sent: wire.Judged, told: repeated.Told, path: str, reference: str, shared: _Shared, *, group: bool
+    ) -> None:
         """Ends one Observation or component in a Result or a NotAssessed."""
         try:
             value = elements.value(sent)
-            ranges = elements.ranges(sent.referenceRange, self._codings) if sent.referenceRange else ()
         except elements.Fault as fault:
             self._refuse(path + fault.element, fault.code, reference)
+            return
+        if isinstance(told.ranges, elements.Fault):
+            self._refuse(path + told.ranges.element, told.ranges.code, reference)
             return
         if value is None:
             code = "data-absent" if sent.dataAbsentReason is not None else "group" if group else "no-value"
             self._refuse(path, code, reference)
             return
-        codings = self._codings.of(sent.code)
-        name = sent.code.text if sent.code is not None else None
-        if not name and codings:
-            name = elements.words(sent.code)
         self._count += 1
         self._results.append(
             Result(
                 path,
                 reference,
-                codings,
-                name or None,
+                told.code.codings,
+                told.code.name,
                 value,
                 shared.status,
                 shared.subject,
                 shared.effective,
                 shared.issued,
-                ranges,
-                self._interpretation(sent.interpretation) if sent.interpretation is not None else (),
+                told.ranges,
+                told.interpretation,
                 shared.categories,
                 shared.specimen,
                 shared.method,
@@ -253,28 +251,6 @@ class _Reading:
         except KeyError:
             at = self._moments[text] = dates.moment(text)
             return at
-
-    def _interpretation(self, sent: wire.Concepts) -> tuple[str, ...]:
-        if isinstance(sent, list) and len(sent) == 1 and sent[0].coding and len(sent[0].coding) == 1:
-            concept = sent[0]
-            coding = sent[0].coding[0]
-            key = (coding.code, coding.display, concept.text)
-            made = self._interpretations.get(key)
-            if made is None:
-                made = self._interpretations[key] = elements.interpretations(sent)
-            return made
-        return elements.interpretations(sent)
-
-    def _category(self, sent: wire.Concepts) -> tuple[tuple[str, ...], bool]:
-        if sent is None:
-            return (), False
-        if isinstance(sent, list) and len(sent) == 1 and sent[0].coding and len(sent[0].coding) == 1:
-            key = (sent[0].coding[0].code, sent[0].text)
-            made = self._categories.get(key)
-            if made is None:
-                made = self._categories[key] = elements.categories(sent)
-            return made
-        return elements.categories(sent)
 
     def _specimen(self, sent: wire.Reference, item: Item) -> str | None:
         """What the specimen is, in words: its type where the Specimen was sent, else what the reference shows."""

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 import msgspec
 from msgspec import Raw
 
-from fhir_adapter import wire
+from fhir_adapter import repeated, wire
 from fhir_adapter.errors import InvalidResource, LimitExceeded, NotJson, UnsupportedResource, Violation
 from fhir_adapter.guard import too_deep
 
 _AT = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 _BYTE = re.compile(r"\(byte (\d+)\)$")
 _CHOICE = re.compile(r"\.(value|effective)[A-Z][A-Za-z]*")
+_NO_CATEGORY: tuple[tuple[str, ...], bool] = ((), False)
 _HISTORY = re.compile(r"/_history/[^/]*$")
 
 
@@ -25,6 +26,9 @@ class Item:
     path: str
     raw: Raw
     observation: wire.Observation | None
+    told: repeated.Told | None
+    """With ``observation``: what it says beside its value."""
+    category: tuple[tuple[str, ...], bool]
     fault: str
     full_url: str | None
     """Of its entry, without a version; of the one that holds it, where it is contained."""
@@ -69,6 +73,8 @@ class Found:
 
 def fault_path(error: Exception) -> str:
     """Where a decoder stumbled, as the tail of a FHIRPath (".component[0].value"). Never says what stood there."""
+    if isinstance(error, repeated.Misread):
+        return error.element + fault_path(error.fault)
     found = _AT.search(str(error))
     if found is None or "..." in found["path"]:
         return ""
@@ -230,14 +236,15 @@ def _observation(
     container: Item | Other | None,
     siblings: list[Raw] | None,
 ) -> Item:
-    fault = ""
-    observation: wire.Observation | None = None
+    fault, told, category = "", None, _NO_CATEGORY
+    observation: wire.Observation | None
     try:
         observation = wire.observation(raw)
+        told, category = repeated.told(observation), repeated.category(observation)
         own = observation.id
         count = len(observation.component or ())
-    except wire.FAULTS as error:
-        fault = fault_path(error)
+    except (*wire.FAULTS, repeated.Misread) as error:
+        observation, fault = None, fault_path(error)
         own, count = _id(raw), _component_count(raw)
     identity: str | None
     if container is not None:
@@ -252,6 +259,8 @@ def _observation(
         path,
         raw,
         observation,
+        told,
+        category,
         fault,
         url if container is None else container.full_url,
         reference,

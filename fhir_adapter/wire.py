@@ -92,9 +92,10 @@ class RangeElement(Struct, gc=False):
 
 
 class Judged(Struct, gc=False, kw_only=True):
-    """What Observation and Observation.component share."""
+    """What Observation and Observation.component share. What laboratories repeat stays raw: see
+    :mod:`fhir_adapter.repeated`."""
 
-    code: CodeableConcept | None = None
+    code: Raw = EMPTY
     valueQuantity: Quantity | None = None
     valueCodeableConcept: CodeableConcept | None = None
     valueString: str | None = None
@@ -114,8 +115,8 @@ class Judged(Struct, gc=False, kw_only=True):
     valueDate: Raw = EMPTY
     valueInstant: Raw = EMPTY
     dataAbsentReason: CodeableConcept | None = None
-    interpretation: Concepts = None
-    referenceRange: list[RangeElement] | None = None
+    interpretation: Raw = EMPTY
+    referenceRange: Raw = EMPTY
     modifierExtension: Raw = EMPTY
 
 
@@ -129,7 +130,7 @@ class Observation(Judged, gc=False, kw_only=True):
     implicitRules: Raw = EMPTY
     contained: list[Raw] | None = None
     status: str | None = None
-    category: Concepts = None
+    category: Raw = EMPTY
     subject: Reference | None = None
     focus: list[Reference] | None = None
     effectiveDateTime: str | None = None
@@ -241,6 +242,9 @@ component_only = msgspec.json.Decoder(ComponentOnly).decode
 contained_only = msgspec.json.Decoder(ContainedOnly).decode
 observation = msgspec.json.Decoder(Observation).decode
 component = msgspec.json.Decoder(Component).decode
+concept = msgspec.json.Decoder(CodeableConcept | None).decode
+concepts = msgspec.json.Decoder(Concepts).decode
+ranges = msgspec.json.Decoder(list[RangeElement] | None).decode
 patient = msgspec.json.Decoder(Patient).decode
 extended = msgspec.json.Decoder(Extended).decode
 condition = msgspec.json.Decoder(Condition).decode
