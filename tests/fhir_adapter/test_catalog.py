@@ -161,7 +161,7 @@ def test_intervals_by_sex_age_and_pregnancy(catalog: Catalog) -> None:
 
 
 def test_no_interval_where_none_is_known(catalog: Catalog) -> None:
-    assert catalog.analytes["haptoglobin"].interval_for(sex="male", age_years=5.0, pregnant=None) is None
+    assert catalog.analytes["homocysteine"].interval_for(sex="male", age_years=5.0, pregnant=None) is None
     assert catalog.analytes["psa"].interval_for(sex="female", age_years=60.0, pregnant=None) is None
     assert catalog.analytes["psa"].interval_for(sex=None, age_years=60.0, pregnant=None) is None
     assert catalog.analytes["sodium"].critical_for(age_years=None) is not None
@@ -328,3 +328,39 @@ def test_usual_intervals_overlap_those_of_a_hospital(shared_data: Path, catalog:
         if (usual.low is not None and middle < usual.low) or (usual.high is not None and middle > usual.high):
             far.append(analyte.id)
     assert set(far) <= WIDER_THERE, far
+
+
+@pytest.mark.parametrize(
+    ("id", "age", "low", "high"),
+    [
+        ("crp", 0.02, None, 6.1),
+        ("crp", 5, None, 5),
+        ("magnesium", 0.01, 1.46, 2.43),
+        ("magnesium", 8, 1.58, 2.67),
+        ("bicarbonate", 1, 16, 29),
+        ("bicarbonate", 14, 20, 32),
+        ("inr", 0.02, None, 1.35),
+        ("inr", 4, None, 1.14),
+        ("aptt", 0.02, None, 59.8),
+        ("aptt", 17, None, 46.1),
+        ("fibrinogen", 0.02, 162, 462),
+        ("fibrinogen", 13, 212, 433),
+        ("antithrombin", 0.02, 39, None),
+        ("antithrombin", 7, 90, None),
+        ("d-dimer", 0.01, None, 2740),
+        ("platelets", 14, 150, 410),
+        ("platelets", 9, 170, 450),
+        ("ph", 0.01, 7.27, 7.47),
+        ("pco2", 1, 27, 41),
+        ("pco2", 3, 35, 45),
+        ("igg", 3, 424, 1135),
+        ("ige", 5, None, 307),
+        ("haptoglobin", 5, 7, 163),
+        ("csf-protein", 0.02, None, 132),
+        ("cd4", 1.5, 1300, 3400),
+    ],
+)
+def test_children_have_their_own(catalog: Catalog, id: str, age: float, low: float | None, high: float | None) -> None:
+    found = catalog.analytes[id].interval_for(sex="female", age_years=age, pregnant=None)
+    assert found is not None
+    assert (found.low, found.high) == (low, high)

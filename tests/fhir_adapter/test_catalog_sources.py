@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from fhir_adapter.catalog import load
+from fhir_adapter.catalog import Analyte, load
+from fhir_adapter.model import Sex
 from tests.conftest import ROOT
 from tests.fhir_adapter.lhncbc import compare
 
 PAGE = ROOT / "docs" / "clinical-sources.md"
 FOLDER = ROOT / "fhir_adapter" / "catalog"
+SEXES: tuple[Sex, ...] = ("female", "male")
 
 
 def test_every_source_is_listed_and_used() -> None:
@@ -27,6 +30,26 @@ def test_every_source_is_listed_and_used() -> None:
     )
     used = set(re.findall(r'source = "([a-z0-9]+)"', data))
     assert set(sources) - used <= {"ciaaw"}
+
+
+def _uncovered(analyte: Analyte) -> bool:
+    """Whether some age under 18 lies in none of its usual intervals."""
+    ages = sorted({0.0, 18.0, *(end for one in analyte.intervals for end in (one.age_min, one.age_max) if end < 18)})
+    return any(
+        analyte.interval_for(sex=sex, age_years=(start + end) / 2, pregnant=False) is None
+        for start, end in pairwise(ages)
+        for sex in SEXES
+    )
+
+
+def test_every_interval_that_leaves_out_children_says_why() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    rows = page[page.index("## Children") : page.index("## Against the LHNCBC")].splitlines()
+    named = [id for row in rows if row.startswith("| ") for id in row.split("|")[1].strip().split(", ")]
+    uncovered = {one.id for one in load().analytes.values() if one.intervals and _uncovered(one)}
+    assert uncovered - set(named) == set()
+    assert set(named) - uncovered == {"analytes", "---"}
+    assert len(named) == len(set(named))
 
 
 def test_every_difference_has_a_decision(shared_data: Path) -> None:

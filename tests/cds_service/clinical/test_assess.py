@@ -549,3 +549,8 @@ def test_an_organism_in_free_words_is_a_finding(text: str, code: str | None) -> 
 )
 def test_a_lipaemic_or_icteric_sample_taints_what_it_misleads(panel: str, keys: set[str]) -> None:
     assert {one.said.key for one in found(panel).results[0].basis if one.kind == "taint"} == keys
+
+
+@pytest.mark.parametrize(("mg", "code"), [(17.9, "H"), (18.0, "H"), (18.1, "HH"), (20.0, "HH")])
+def test_a_newborns_bilirubin_past_nices_hours_is_held_to_the_critical_limit(mg: float, code: str) -> None:
+    assert found(f"bilirubin-total={mg}", born_hours=20 * 24).results[0].code == code
