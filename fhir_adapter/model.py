@@ -163,6 +163,8 @@ class Patient(Struct, frozen=True):
     """The newest body height of the bundle."""
     birth_time: datetime | None = None
     """With the hour, where the Patient says it (extension patient-birthTime): newborns are judged by the hour."""
+    pregnant_since: date | None = None
+    """The first day of week zero, where the bundle dates the pregnancy."""
 
 
 class Intake(Struct, frozen=True):

@@ -13,13 +13,14 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from fhir_adapter import intervals, units
-from fhir_adapter.catalog import Analyte, Catalog, UsualInterval
+from fhir_adapter import applies, intervals, units
+from fhir_adapter.applies import NOT_PREGNANT, Pregnancy
+from fhir_adapter.catalog import Analyte, Catalog
 from fhir_adapter.catalog.recognise import LOINC_SYSTEMS
 from fhir_adapter.fasting import fasting
 from fhir_adapter.folding import fold
 from fhir_adapter.intervals import Bounds
-from fhir_adapter.model import About, Intake, Interval, Panel, PanelResult, Patient, Prior, Quantity, Result, Span
+from fhir_adapter.model import About, Intake, Interval, Panel, PanelResult, Patient, Prior, Quantity, Result, Sex, Span
 from fhir_adapter.site.model import Around, Site, around
 
 MAX_PRIORS = 8
@@ -64,10 +65,11 @@ class _Places:
         measured = value if isinstance(value, _MEASURED) else None
         age = age_years(self._patient.birth_date, result.effective or result.issued)
         form = None if measured is None else (measured.unit, measured.from_text)
-        same = (result.codings, result.name, result.specimen, result.comments, result.ranges, form, age)
+        state = applies.pregnancy(self._patient, result) if self._patient.pregnant else NOT_PREGNANT
+        same = (result.codings, result.name, result.specimen, result.comments, result.ranges, form, age, state)
         found = self._settings.get(same)
         if found is None:
-            found = self._settings[same] = self._setting(result, measured, age)
+            found = self._settings[same] = self._setting(result, measured, age, state)
         analyte, scale, interval = found.analyte, found.scale, found.interval
         number = measured.number if isinstance(measured, Quantity) else None
         canonical = None if number is None or scale is None else number * scale[0] + scale[1]
@@ -89,7 +91,9 @@ class _Places:
             problem=found.problem,
         )
 
-    def _setting(self, result: Result, measured: Quantity | Span | None, age: float | None) -> _Setting:
+    def _setting(
+        self, result: Result, measured: Quantity | Span | None, age: float | None, state: Pregnancy
+    ) -> _Setting:
         """Of the result no more is looked at than ``place`` compares."""
         patient, site = self._patient, self._site
         unit = measured.unit if measured is not None else None
@@ -116,7 +120,7 @@ class _Places:
             if scale is None:
                 problem = problem or ("unit-unknown" if units.normalize_unit(unit) is None else "unit-mismatch")
             else:
-                interval = _usual_interval(analyte, scale, unit, patient, age, result)
+                interval = _usual_interval(analyte, scale, unit, patient.sex, age, result, state)
                 problem = None if interval is not None else problem
         critical = _lab_critical(result, patient, age, unit, analyte, interval)
         if critical is None and analyte is not None and scale is not None:
@@ -152,7 +156,7 @@ def _with_site(one: PanelResult, site: Site, patient: Patient, beside: Around | 
     interval = site.interval_for(one, patient, beside)
     if interval is None:
         return one
-    if patient.pregnant and patient.sex != "male":
+    if patient.pregnant and applies.pregnancy(patient, one.result)[0]:
         interval = replace(interval, about=("non-pregnant",))
     number = one.number
     where = None if number is None else intervals.position(number, interval.low, interval.high)
@@ -305,33 +309,21 @@ def _lab_critical(
 
 
 def _usual_interval(
-    analyte: Analyte, scale: tuple[float, float], unit: str | None, patient: Patient, age: float | None, result: Result
+    analyte: Analyte,
+    scale: tuple[float, float],
+    unit: str | None,
+    sex: Sex | None,
+    age: float | None,
+    result: Result,
+    state: Pregnancy,
 ) -> Interval | None:
-    state = fasting(result) if analyte.by_fasting else None
-    usual = analyte.interval_for(sex=patient.sex, age_years=age, pregnant=patient.pregnant, fasting=state)
+    fasted = fasting(result) if analyte.by_fasting else None
+    pregnant, trimester = state
+    usual = analyte.interval_for(sex=sex, age_years=age, pregnant=pregnant, trimester=trimester, fasting=fasted)
     if usual is None:
         return None
-    about = _about(usual, patient, state) if patient.pregnant or usual.fasting is not None else ()
+    about = applies.about(usual, state, fasted) if pregnant or usual.fasting is not None else ()
     return _shown(usual.low, usual.high, usual.source, scale, unit, about)
-
-
-@lru_cache(maxsize=256)
-def _of_pregnancy(pregnant: bool, trimester: int | None) -> tuple[About, ...]:
-    if not pregnant:
-        return ("non-pregnant",)
-    return ("trimester-unknown",) if trimester is None else (f"trimester-{trimester}",)  # type: ignore[return-value]
-
-
-def _about(usual: UsualInterval, patient: Patient, state: bool | None) -> tuple[About, ...]:
-    """What is to be said of whom a usual interval is for."""
-    found: tuple[About, ...] = ()
-    if patient.pregnant and patient.sex != "male":
-        found = _of_pregnancy(usual.pregnant, usual.trimester)
-    if usual.fasting is False:
-        found += ("not-fasting",)
-    elif usual.fasting is True and state is not True:
-        found += ("fasting-unknown" if state is None else "fasting-limit",)
-    return found
 
 
 def _usual_critical(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from fhir_adapter import dates, wire
+from fhir_adapter.gestation import Gestations
 from fhir_adapter.model import Patient, Sex
 from fhir_adapter.subjects import Key, Subjects
 from fhir_adapter.walk import Other
@@ -16,6 +18,8 @@ PREGNANCY_STATUS = "82810-3"
 """LOINC: Pregnancy status. Its answers: SNOMED CT 77386006 or LA15173-0 pregnant, 60001007 or LA26683-5 not."""
 _PREGNANT = frozenset({"77386006", "LA15173-0"})
 _NOT_PREGNANT = frozenset({"60001007", "LA26683-5"})
+AGES = range(10, 61)
+"""Years of age at which a dated pregnancy is taken for the patient's own."""
 TERM = timedelta(days=300)
 """What was coded longer ago than this says nothing of today: a pregnancy has ended, another may have begun."""
 _BIRTH_TIME = "http://hl7.org/fhir/StructureDefinition/patient-birthTime"
@@ -52,8 +56,8 @@ def is_pregnancy_status(loinc: frozenset[str]) -> bool:
     return PREGNANCY_STATUS in loinc
 
 
-def conditions(others: list[Other], subjects: Subjects, pregnancies: Pregnancies) -> None:
-    """Takes in the active Conditions that are pregnancies: SNOMED CT 77386006, ICD-10 Z33, Z34 and chapter O."""
+def conditions(others: list[Other], subjects: Subjects, pregnancies: Pregnancies, gestations: Gestations) -> None:
+    """Takes in the active Conditions that are pregnancies: SNOMED CT 77386006, ICD-10 Z33, Z34, Z3A and chapter O."""
     for other in others:
         if other.type != "Condition":
             continue
@@ -68,8 +72,9 @@ def conditions(others: list[Other], subjects: Subjects, pregnancies: Pregnancies
             continue
         subject = subjects.of(sent.subject, None)
         if subject.patient:
-            onset = dates.moment(sent.onsetDateTime)
-            pregnancies.said.append((subject.key and subjects.linked(subject.key), onset, True))
+            key = subject.key and subjects.linked(subject.key)
+            pregnancies.said.append((key, dates.moment(sent.onsetDateTime), True))
+            gestations.diagnose(sent, key)
 
 
 def describe(raw: Raw | None, reference: str | None, pregnant: bool | None, height_cm: float | None = None) -> Patient:
@@ -93,6 +98,18 @@ def describe(raw: Raw | None, reference: str | None, pregnant: bool | None, heig
     )
 
 
+def expecting(patient: Patient, begun: date | None) -> Patient:
+    """The patient with the date of the pregnancy. Where nothing else says whether she is pregnant, a dated one does, of a woman
+    of an age for it: a newborn's record tells a gestational age, too."""
+    if begun is None or patient.pregnant is False or patient.sex == "male":
+        return patient
+    if patient.pregnant is None:
+        born = patient.birth_date
+        if patient.sex != "female" or born is None or begun.year - born.year not in AGES:
+            return patient
+    return replace(patient, pregnant=True, pregnant_since=begun)
+
+
 def _birth_time(raw: Raw) -> datetime | None:
     """The hour of birth from the extension patient-birthTime; None where it isn't there or can't be read."""
     try:
@@ -108,7 +125,7 @@ def _pregnancy(code: wire.CodeableConcept | None) -> bool:
         system, said = coding.system or "", (coding.code or "").upper()
         if said == "77386006" and "snomed" in system:
             return True
-        if "icd-10" in system.lower() and said.startswith(("Z33", "Z34", "O")):
+        if "icd-10" in system.lower() and said.startswith(("Z33", "Z34", "Z3A", "O")):
             return True
     return False
 

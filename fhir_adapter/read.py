@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from fhir_adapter import body, dates, elements, patient, repeated, strict, versions, wire
+from fhir_adapter import body, dates, elements, gestation, patient, repeated, strict, versions, wire
 from fhir_adapter.errors import NoObservations, Violation
 from fhir_adapter.guard import checked
 from fhir_adapter.model import Intake, NotAssessed, Patient, Result
@@ -87,6 +87,7 @@ class _Reading:
         self._subjects = Subjects(found)
         self._pregnancies = patient.Pregnancies()
         self._heights = body.Heights()
+        self._gestations = gestation.Gestations()
         self._results: list[Result] = []
         self._not_assessed: list[NotAssessed] = []
         self._count = 0
@@ -112,7 +113,7 @@ class _Reading:
         )
 
     def _patient(self, key: Key | None) -> Patient:
-        patient.conditions(self._found.others, self._subjects, self._pregnancies)
+        patient.conditions(self._found.others, self._subjects, self._pregnancies, self._gestations)
         reference, raw = self._reference, None
         known = self._subjects.patient(key)
         if known is not None:
@@ -121,7 +122,8 @@ class _Reading:
         elif key is not None and key in self._contained:
             raw = contained_patient(*self._contained[key])
         pregnant = self._pregnancies.of(key, self._newest)
-        return patient.describe(raw, reference, pregnant, self._heights.of(key))
+        described = patient.describe(raw, reference, pregnant, self._heights.of(key))
+        return patient.expecting(described, self._gestations.of(key, self._newest))
 
     def _refuse(self, path: str, code: str, reference: str | None) -> None:
         self._count += 1
@@ -162,6 +164,9 @@ class _Reading:
             elsewhere = True
         elif body.is_height(told.code.loinc):
             self._heights.observe(sent, subject.key, effective)
+            elsewhere = True
+        elif gestation.is_gestation(told.code.loinc):
+            self._gestations.observe(sent, told.code.loinc, subject.key, effective)
             elsewhere = True
         if elsewhere:
             self._refuse_all(item, "not-laboratory")

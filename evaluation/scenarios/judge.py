@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cds_service.clinical.delta import step
 from cds_service.domain import Flag, Verdict
 from cds_service.pipeline import Pipeline
 from evaluation.scenarios.read import Scenario
@@ -18,6 +19,8 @@ KINDS = {
     "must_name": "pattern named",
     "must_not_name": "pattern not named",
     "must_not_assess": "not assessed",
+    "must_tell_step": "step told",
+    "must_not_tell_step": "step not told",
 }
 """Kinds of expectation, as the table heads them."""
 
@@ -61,6 +64,7 @@ def _wrong(kind: str) -> str:
         "must_not_be_critical": "critical",
         "must_not_name": "named",
         "must_not_assess": "assessed",
+        "must_not_tell_step": "told as a step",
     }[kind]
 
 
@@ -70,6 +74,8 @@ def _holds(kind: str, id: str, verdict: Verdict) -> bool:
     flags = [flag for flag in verdict.flags if flag.subject.newest and _is(flag, id)]
     if kind == "must_not_assess":
         return not flags
+    if kind in ("must_tell_step", "must_not_tell_step"):
+        return any(step(flag.basis) is not None for flag in flags) == (kind == "must_tell_step")
     if kind in ("must_flag", "must_not_flag"):
         return any(flag.abnormal for flag in flags) == (kind == "must_flag")
     return any(flag.critical for flag in flags) == (kind == "must_be_critical")

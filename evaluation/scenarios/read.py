@@ -21,6 +21,7 @@ NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 _JSON = msgspec.json.Encoder(decimal_format="number")
 """Writes numbers with the digits that the vignette gives: a pH of 7.10 stays one."""
 _AGE = re.compile(r"(\d+(?:\.\d+)?)(?: (d|h|mo))?")
+_PREGNANT = re.compile(r" pregnant(?: (\d+) wk)?\Z")
 _RESULT = re.compile(
     r"""(?:(?P<id>[a-z0-9-]+)|"(?P<name>[^"]+)")\s+
         (?:=\s*(?P<words>[^@\[]+?)
@@ -50,6 +51,8 @@ class _Written(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=
     must_name: tuple[str, ...] = ()
     must_not_name: tuple[str, ...] = ()
     must_not_assess: tuple[str, ...] = ()
+    must_tell_step: tuple[str, ...] = ()
+    must_not_tell_step: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,17 @@ def load(catalog: Catalog, folder: Path = FOLDER) -> tuple[Scenario, ...]:
 
 
 def _scenario(name: str, group: str, written: _Written, catalog: Catalog) -> Scenario:
-    fields = ("flag", "not_flag", "be_critical", "not_be_critical", "name", "not_name", "not_assess")
+    fields = (
+        "flag",
+        "not_flag",
+        "be_critical",
+        "not_be_critical",
+        "name",
+        "not_name",
+        "not_assess",
+        "tell_step",
+        "not_tell_step",
+    )
     expected = {f"must_{field}": getattr(written, f"must_{field}") for field in fields}
     if not any(expected.values()):
         raise ValueError("expects nothing")
@@ -106,22 +119,26 @@ def _scenario(name: str, group: str, written: _Written, catalog: Catalog) -> Sce
 
 def render(patient: str, results: Sequence[str], notes: Mapping[str, str], catalog: Catalog) -> bytes:
     """A collection bundle (R4) of the patient and one Observation for each line."""
-    person, pregnant = _patient(patient)
+    person, pregnant, week = _patient(patient)
     entries: list[dict[str, Any]] = [{"resource": person}]
     if pregnant:
         entries.append({"resource": _pregnancy()})
+    if week is not None:
+        entries.append({"resource": _gestation(week)})
     entries += [
         {"resource": _observation(number, line, notes, catalog)} for number, line in enumerate(results, start=1)
     ]
     return _JSON.encode({"resourceType": "Bundle", "type": "collection", "entry": entries})
 
 
-def _patient(text: str) -> tuple[dict[str, Any], bool]:
+def _patient(text: str) -> tuple[dict[str, Any], bool, int | None]:
+    """The Patient, whether pregnant, and the completed week where it is written."""
     sex, _, rest = text.partition(" ")
-    rest, _, state = rest.partition(" pregnant") if rest.endswith(" pregnant") else (rest, "", "")
-    pregnant = text.endswith(" pregnant")
+    state = _PREGNANT.search(rest)
+    if state is not None:
+        rest = rest[: state.start()]
     written = _AGE.fullmatch(rest)
-    if sex not in ("male", "female", "unknown") or written is None or state:
+    if sex not in ("male", "female", "unknown") or written is None:
         raise ValueError(f"patient: {text!r} isn't sex and age")
     number, unit = float(written[1]), written[2]
     days = {None: 365.2425, "mo": 30.44, "d": 1.0, "h": 1 / 24}[unit] * number
@@ -135,7 +152,16 @@ def _patient(text: str) -> tuple[dict[str, Any], bool]:
     if unit == "h":
         extension = {"url": "http://hl7.org/fhir/StructureDefinition/patient-birthTime", "valueDateTime": _when(born)}
         resource["_birthDate"] = {"extension": [extension]}
-    return resource, pregnant
+    return resource, state is not None, int(state[1]) if state is not None and state[1] else None
+
+
+def _gestation(week: int) -> dict[str, Any]:
+    context = {name: value for name, value in _pregnancy().items() if name != "valueCodeableConcept"}
+    return context | {
+        "id": "gestation",
+        "code": {"coding": [{"system": "http://loinc.org", "code": "18185-9"}]},
+        "valueQuantity": {"value": week, "unit": "wk", "system": "http://unitsofmeasure.org", "code": "wk"},
+    }
 
 
 def _pregnancy() -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from fhir_adapter import gestation
 from fhir_adapter.errors import InvalidResource, MultiplePatients, NoObservations
 from fhir_adapter.model import Answer, Quantity, Result
 from fhir_adapter.read import Limits, read
@@ -160,10 +161,10 @@ _SAID_WHY = {
     "cancelled": lambda one: one.status == "cancelled",
     "no-final-value": lambda one: one.status == "registered",
     "not-the-patient": lambda one: bool(one.focus) or one.subject is not None,
-    # Pregnancy status and body height: context of the patient, whatever category they carry.
+    # Pregnancy status, what dates a pregnancy, and body height: context of the patient, whatever category they carry.
     "not-laboratory": lambda one: bool(
         {coding.code for coding in one.code.coding or ()}
-        & {"82810-3", "8302-2", "3137-7", "3138-5", "8306-3", "8301-4"}
+        & {"82810-3", "8302-2", "3137-7", "3138-5", "8306-3", "8301-4", *gestation.CODES}
     ),
 }
 
