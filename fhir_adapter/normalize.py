@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from functools import lru_cache
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from fhir_adapter import applies, intervals, units
-from fhir_adapter.applies import NOT_PREGNANT, Pregnancy
+from fhir_adapter import intervals, units
 from fhir_adapter.catalog import Analyte, Catalog
 from fhir_adapter.catalog.recognise import LOINC_SYSTEMS
-from fhir_adapter.fasting import fasting
 from fhir_adapter.folding import fold
 from fhir_adapter.intervals import Bounds
-from fhir_adapter.model import About, Intake, Interval, Panel, PanelResult, Patient, Prior, Quantity, Result, Sex, Span
+from fhir_adapter.model import Intake, Interval, Panel, PanelResult, Patient, Prior, Quantity, Result, Span
 from fhir_adapter.site.model import Around, Site, around
+from fhir_adapter.usual import NOT_PREGNANT, Pregnancy, back, figures, pregnancy, usual_critical, usual_interval
 
 MAX_PRIORS = 8
 """Priors kept per result: enough for a trend, and the work stays linear."""
@@ -65,7 +63,7 @@ class _Places:
         measured = value if isinstance(value, _MEASURED) else None
         age = age_years(self._patient.birth_date, result.effective or result.issued)
         form = None if measured is None else (measured.unit, measured.from_text)
-        state = applies.pregnancy(self._patient, result) if self._patient.pregnant else NOT_PREGNANT
+        state = pregnancy(self._patient, result) if self._patient.pregnant else NOT_PREGNANT
         same = (result.codings, result.name, result.specimen, result.comments, result.ranges, form, age, state)
         found = self._settings.get(same)
         if found is None:
@@ -120,11 +118,11 @@ class _Places:
             if scale is None:
                 problem = problem or ("unit-unknown" if units.normalize_unit(unit) is None else "unit-mismatch")
             else:
-                interval = _usual_interval(analyte, scale, unit, patient.sex, age, result, state)
+                interval = usual_interval(analyte, scale, unit, patient.sex, age, result, state)
                 problem = None if interval is not None else problem
         critical = _lab_critical(result, patient, age, unit, analyte, interval)
         if critical is None and analyte is not None and scale is not None:
-            critical = _usual_critical(analyte, scale, unit, age)
+            critical = usual_critical(analyte, scale, unit, age)
         return _Setting(analyte, display, expected, unit, scale, interval, critical, problem)
 
 
@@ -156,7 +154,7 @@ def _with_site(one: PanelResult, site: Site, patient: Patient, beside: Around | 
     interval = site.interval_for(one, patient, beside)
     if interval is None:
         return one
-    if patient.pregnant and applies.pregnancy(patient, one.result)[0]:
+    if patient.pregnant and pregnancy(patient, one.result)[0]:
         interval = replace(interval, about=("non-pregnant",))
     number = one.number
     where = None if number is None else intervals.position(number, interval.low, interval.high)
@@ -240,12 +238,8 @@ def _into(bound: Bounds, unit: str | None, analyte: Analyte | None) -> Bounds | 
         factor, offset = there[0] / back[0], (there[1] - back[1]) / back[0]
     low = None if bound.low is None else bound.low * factor + offset
     high = None if bound.high is None else bound.high * factor + offset
-    text = intervals.show(_figures(low), _figures(high), bound.high_inclusive, bound.low_inclusive)
+    text = intervals.show(figures(low), figures(high), bound.high_inclusive, bound.low_inclusive)
     return replace(bound, low=low, high=high, unit=unit, text=text)
-
-
-def _figures(number: float | None) -> str | None:
-    return None if number is None else f"{number:.4g}"
 
 
 def _lab_interval(
@@ -305,52 +299,7 @@ def _lab_critical(
     if not lows and not highs:
         return None
     low, high = max(lows, default=None), min(highs, default=None)
-    return Interval(low, high, unit, "lab", text=intervals.show(_figures(low), _figures(high)))
-
-
-def _usual_interval(
-    analyte: Analyte,
-    scale: tuple[float, float],
-    unit: str | None,
-    sex: Sex | None,
-    age: float | None,
-    result: Result,
-    state: Pregnancy,
-) -> Interval | None:
-    fasted = fasting(result) if analyte.by_fasting else None
-    pregnant, trimester = state
-    usual = analyte.interval_for(sex=sex, age_years=age, pregnant=pregnant, trimester=trimester, fasting=fasted)
-    if usual is None:
-        return None
-    about = applies.about(usual, state, fasted) if pregnant or usual.fasting is not None else ()
-    return _shown(usual.low, usual.high, usual.source, scale, unit, about)
-
-
-def _usual_critical(
-    analyte: Analyte, scale: tuple[float, float], unit: str | None, age: float | None
-) -> Interval | None:
-    limit = analyte.critical_for(age_years=age)
-    return None if limit is None else _shown(limit.low, limit.high, limit.source, scale, unit)
-
-
-@lru_cache(maxsize=4096)
-def _shown(
-    low: float | None,
-    high: float | None,
-    source: str,
-    scale: tuple[float, float],
-    unit: str | None,
-    about: tuple[About, ...] = (),
-) -> Interval:
-    """The catalog's limits in the reported unit. Cached: a panel repeats the same few."""
-    low, high = _back(low, scale), _back(high, scale)
-    text = intervals.show(_figures(low), _figures(high))
-    return Interval(low, high, unit, "usual", text=text, citation=source, about=about)
-
-
-def _back(number: float | None, scale: tuple[float, float]) -> float | None:
-    """A canonical limit in the reported unit. Rounded to 10 figures so that 3.5 stays 3.5."""
-    return None if number is None else float(f"{(number - scale[1]) / scale[0]:.10g}")
+    return Interval(low, high, unit, "lab", text=intervals.show(figures(low), figures(high)))
 
 
 def _implausible(analyte: Analyte | None, canonical: float | None) -> bool:
@@ -435,4 +384,4 @@ def _comparable(other: PanelResult, one: PanelResult) -> float | None:
     if other.unit == one.unit or same_unit(other.unit, one.unit):
         return other.number
     scale = _scale(one.unit, one.analyte)
-    return _back(other.canonical, scale) if other.canonical is not None and scale is not None else None
+    return back(other.canonical, scale) if other.canonical is not None and scale is not None else None
