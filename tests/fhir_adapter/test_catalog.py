@@ -364,3 +364,34 @@ def test_children_have_their_own(catalog: Catalog, id: str, age: float, low: flo
     found = catalog.analytes[id].interval_for(sex="female", age_years=age, pregnant=None)
     assert found is not None
     assert (found.low, found.high) == (low, high)
+
+
+@pytest.mark.parametrize(
+    ("code", "id"),
+    [
+        ("2744-1", "ph"),
+        ("2745-8", "ph-capillary"),
+        ("2746-6", "ph-venous"),
+        ("2019-8", "pco2"),
+        ("2020-6", "pco2-capillary"),
+        ("2021-4", "pco2-venous"),
+        ("2703-7", "po2-arterial"),
+        ("2704-5", "po2-capillary"),
+        ("2705-2", "po2-venous"),
+        ("1960-4", "bicarbonate-arterial"),
+        ("1961-2", "bicarbonate-capillary"),
+        ("1925-7", "base-excess"),
+        ("1926-5", "base-excess-capillary"),
+        ("2518-9", "lactate-arterial"),
+        ("19239-3", "lactate-capillary"),
+    ],
+)
+def test_arterial_capillary_and_venous_gases_stand_apart(catalog: Catalog, code: str, id: str) -> None:
+    assert catalog.by_loinc[code].id == id
+
+
+def test_capillary_oxygen_has_an_interval_for_newborns_alone(catalog: Catalog) -> None:
+    oxygen = catalog.analytes["po2-capillary"]
+    assert oxygen.interval_for(sex="male", age_years=0.01, pregnant=None) is not None
+    assert oxygen.interval_for(sex="male", age_years=40, pregnant=None) is None
+    assert oxygen.critical == ()

@@ -52,7 +52,7 @@ FORMULAS = (
     Formula(
         "pco2-expected",
         "mm[Hg]",
-        ("ph", "bicarbonate-arterial|bicarbonate"),
+        ("ph|ph-capillary", "bicarbonate-arterial|bicarbonate-capillary|bicarbonate"),
         lambda x, _: expected_pco2(x["ph"], x["bicarbonate-arterial"]),
         "Metabolic acidosis: 1.5 × HCO₃ + 8; metabolic alkalosis: 0.7 × (HCO₃ − 24) + 40; each within 2 mm Hg",
         "pH below 7.38 with HCO₃ below 22, or pH above 7.42 with HCO₃ above 26.",

@@ -65,6 +65,8 @@ INTO: Mapping[tuple[str, str], float] = {
     ("urea", "urea-nitrogen"): 2.80134,
     ("bicarbonate-arterial", "bicarbonate"): 1.0,
     ("bicarbonate", "bicarbonate-arterial"): 1.0,
+    ("bicarbonate-capillary", "bicarbonate-arterial"): 1.0,
+    ("ph-capillary", "ph"): 1.0,
     ("ph-venous", "ph"): 1.0,
     ("po2", "po2-arterial"): 1.0,
 }

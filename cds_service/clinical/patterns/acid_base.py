@@ -11,14 +11,16 @@ from cds_service.clinical.seen import Seen
 from cds_service.domain import Evidence, Said
 
 _DRAW = timedelta(hours=1)
-_ANCHORS = ("ph", "ph-venous", "bicarbonate-arterial", "bicarbonate")
+_PH = ("ph", "ph-capillary", "ph-venous")
+_BICARBONATE = ("bicarbonate-arterial", "bicarbonate-capillary", "bicarbonate")
+_ANCHORS = (*_PH, *_BICARBONATE)
 _LOW_PH, _HIGH_PH = 7.35, 7.45
 
 
 @dataclass(frozen=True, slots=True)
 class State:
     """Numbers of one draw; ``gap`` is corrected for albumin where that is there. A venous pCO2 stands in for an arterial
-    one in nothing: it is left out."""
+    one in nothing: it is left out; a capillary one is near enough."""
 
     seen: Seen
     ph: float | None
@@ -36,7 +38,7 @@ def state(seen: Seen) -> State:
         return next((number for name in names if (number := near.number(name)) is not None), None)
 
     gap = first("anion-gap-corrected", "anion-gap")
-    return State(near, first("ph", "ph-venous"), first("bicarbonate-arterial", "bicarbonate"), first("pco2"), gap)
+    return State(near, first(*_PH), first(*_BICARBONATE), first("pco2", "pco2-capillary"), gap)
 
 
 def _high_gap(found: State, limit: float) -> bool:

@@ -26,8 +26,8 @@ def ketoacidosis(seen: Seen, spec: Spec) -> Hit | None:
     if glucose is None or glucose < limits["glucose"]:
         return None
     near = spec.near(seen, "glucose")
-    bicarbonate = _first(near, "bicarbonate-arterial", "bicarbonate")
-    ph = _first(near, "ph", "ph-venous")
+    bicarbonate = _first(near, "bicarbonate-arterial", "bicarbonate-capillary", "bicarbonate")
+    ph = _first(near, "ph", "ph-capillary", "ph-venous")
     acid = (bicarbonate is not None and bicarbonate < limits["bicarbonate"]) or (ph is not None and ph < limits["ph"])
     if not acid:
         return None

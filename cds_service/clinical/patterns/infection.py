@@ -6,7 +6,7 @@ from cds_service.clinical.kidney import aki_stage
 from cds_service.clinical.patterns.spec import Hit, Rule, Spec
 from cds_service.clinical.seen import Seen
 
-_ANCHORS = ("lactate", "lactate-arterial", "procalcitonin", "leucocytes", "crp", "blood-culture")
+_ANCHORS = ("lactate", "lactate-arterial", "lactate-capillary", "procalcitonin", "leucocytes", "crp", "blood-culture")
 
 
 def sepsis_suggestive(seen: Seen, spec: Spec) -> Hit | None:
@@ -18,7 +18,7 @@ def sepsis_suggestive(seen: Seen, spec: Spec) -> Hit | None:
     if not _infection(near, spec):
         return None
     if (
-        not _over(near, spec.limits["lactate"], "lactate", "lactate-arterial", strictly=True)
+        not _over(near, spec.limits["lactate"], "lactate", "lactate-arterial", "lactate-capillary", strictly=True)
         and _organs(near, spec) < 2
     ):
         return None

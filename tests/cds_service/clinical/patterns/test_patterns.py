@@ -204,3 +204,22 @@ def test_what_is_no_criterion_is_refused(text: str) -> None:
 
 def test_the_page_is_what_the_files_say() -> None:
     assert (Path(__file__).resolve().parents[4] / "docs" / "patterns.md").read_text(encoding="utf-8") == page()
+
+
+def test_a_capillary_gas_names_the_disorder_and_its_oxygen_counts_for_nothing() -> None:
+    from cds_service.clinical.assess import assess
+    from tests.cds_service.clinical.panels import panel
+
+    gas = assess(panel("ph-capillary=7.25 pco2-capillary=62 bicarbonate-capillary=27 po2-capillary=45 fio2=0.4"))
+    assert [one.id for one in gas.patterns] == ["respiratory-acidosis"]
+    assert not {"alveolar-arterial-gradient", "pf-ratio"} & {one.id for one in gas.derived}
+    arterial = assess(panel("ph=7.25 pco2=62 bicarbonate-arterial=27 po2-arterial=45 fio2=0.4"))
+    assert {"alveolar-arterial-gradient", "pf-ratio"} <= {one.id for one in arterial.derived}
+
+
+def test_capillary_lactate_and_ph_make_the_lactic_pattern() -> None:
+    from cds_service.clinical.assess import assess
+    from tests.cds_service.clinical.panels import panel
+
+    found = assess(panel("lactate-capillary=6.2 ph-capillary=7.2"))
+    assert "lactic-acidosis" in [one.id for one in found.patterns]
