@@ -9,7 +9,7 @@ from cds_service import said, words
 from cds_service.clinical.delta import TOLD_ALONE, step
 from cds_service.domain import Action, Basis, Derived, Flag, Pattern, Said, Suggestion
 from cds_service.markdown import escape, plain, table
-from fhir_adapter.model import NotAssessed, PanelResult, Quantity, Span
+from fhir_adapter.model import Measured, NotAssessed, PanelResult
 
 MAX_ROWS = 40
 """Rows of a table; the rest is counted, and stands in the response's flags."""
@@ -42,7 +42,7 @@ class Writer:
     def result(self, placed: PanelResult) -> str:
         """Name, value and unit, short enough for a summary; an answer in words stands in quotation marks."""
         shown = self.value(placed)
-        if not isinstance(placed.result.value, Quantity | Span):
+        if not isinstance(placed.result.value, Measured):
             shown = self.say("quoted", text=shown)
         return f"{self.name(placed, 50)} {shown}"
 

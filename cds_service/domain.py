@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from fhir_adapter.model import Interval, IntervalSource, NotAssessed, PanelResult, Quantity, Span
+from fhir_adapter.model import Interval, IntervalSource, Measured, NotAssessed, PanelResult
 
 Code = Literal["N", "L", "H", "LL", "HH", "A", "AA"]
 """HL7 v3 ObservationInterpretation."""
@@ -56,7 +56,7 @@ class Thresholds(Struct, frozen=True):
 
 def ground_of(placed: PanelResult) -> Ground:
     """What the model leans on for this result."""
-    if not isinstance(placed.result.value, Quantity | Span):
+    if not isinstance(placed.result.value, Measured):
         return "words"
     return "none" if placed.interval is None else placed.interval.source
 

@@ -9,13 +9,13 @@ from cds_service.clinical.show import interval_text, unit_text, value_text, with
 from cds_service.domain import Derived, Evidence, Flag
 from cds_service.typeset import numbers, unit
 from fhir_adapter import intervals
-from fhir_adapter.model import Interval, PanelResult, Quantity, Span
+from fhir_adapter.model import Interval, Measured, PanelResult
 
 
 def value(placed: PanelResult, language: str) -> str:
     """Value and unit ("6,8 mmol/L", "38 10³/µL"); an answer in the laboratory's own words."""
     measured = placed.result.value
-    if not isinstance(measured, Quantity | Span):
+    if not isinstance(measured, Measured):
         return value_text(placed)
     return numbers(unit(with_unit(placed)), language)
 

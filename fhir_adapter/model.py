@@ -91,7 +91,9 @@ class Answer(Struct, frozen=True):
     codings: tuple[Coding, ...] = ()
 
 
-Value = Quantity | Span | Titre | Answer
+Measured = Quantity | Span
+"""Values that are numbers."""
+Value = Measured | Titre | Answer
 
 
 class ReferenceRange(Struct, frozen=True):

@@ -17,14 +17,13 @@ from fhir_adapter.catalog import Analyte, Catalog
 from fhir_adapter.catalog.recognise import LOINC_SYSTEMS
 from fhir_adapter.folding import fold
 from fhir_adapter.intervals import Bounds
-from fhir_adapter.model import Intake, Interval, Panel, PanelResult, Patient, Prior, Quantity, Result, Span
+from fhir_adapter.model import Intake, Interval, Measured, Panel, PanelResult, Patient, Prior, Quantity, Result
 from fhir_adapter.site.model import Around, Site, around
 from fhir_adapter.usual import NOT_PREGNANT, Pregnancy, back, figures, pregnancy, usual_critical, usual_interval
 
 MAX_PRIORS = 8
 """Priors kept per result: enough for a trend, and the work stays linear."""
 DAYS_A_YEAR = 365.2425
-_MEASURED = (Quantity, Span)
 
 
 def normalize(intake: Intake, catalog: Catalog, site: Site | None = None) -> Panel:
@@ -60,7 +59,7 @@ class _Places:
 
     def place(self, result: Result) -> PanelResult:
         value = result.value
-        measured = value if isinstance(value, _MEASURED) else None
+        measured = value if isinstance(value, Measured) else None
         age = age_years(self._patient.birth_date, result.effective or result.issued)
         form = None if measured is None else (measured.unit, measured.from_text)
         state = pregnancy(self._patient, result) if self._patient.pregnant else NOT_PREGNANT
@@ -89,9 +88,7 @@ class _Places:
             problem=found.problem,
         )
 
-    def _setting(
-        self, result: Result, measured: Quantity | Span | None, age: float | None, state: Pregnancy
-    ) -> _Setting:
+    def _setting(self, result: Result, measured: Measured | None, age: float | None, state: Pregnancy) -> _Setting:
         """Of the result no more is looked at than ``place`` compares."""
         patient, site = self._patient, self._site
         unit = measured.unit if measured is not None else None
@@ -142,7 +139,7 @@ def _analyte(result: Result, unit: str | None, catalog: Catalog, site: Site | No
 
 def _with_site(one: PanelResult, site: Site, patient: Patient, beside: Around | None) -> PanelResult:
     """The same with the site's interval and critical limits, where the laboratory sent none."""
-    if not isinstance(one.result.value, Quantity | Span):
+    if not isinstance(one.result.value, Measured):
         return one
     if site.critical and (one.critical is None or one.critical.source == "usual"):
         own = site.critical_for(one)

@@ -19,7 +19,7 @@ from datetime import datetime
 
 from fhir_adapter.catalog.answers import classify
 from fhir_adapter.folding import fold
-from fhir_adapter.model import Answer, Interval, Panel, PanelResult, Patient, Quantity, Span, Titre
+from fhir_adapter.model import Answer, Interval, Measured, Panel, PanelResult, Patient, Quantity, Span, Titre
 from fhir_adapter.prompt_text import clean_answer, clean_name, clean_unit
 
 LABELS = ("N", "L", "H", "A", "LL", "HH", "AA")
@@ -144,10 +144,8 @@ def _line(result: PanelResult) -> str:
     """One result, without its slot."""
     value = result.result.value
     name = clean_name(result.analyte.name()) if result.analyte is not None else f'"{clean_name(result.display)}"'
-    if isinstance(value, Quantity | Span):
-        line = f"{name}: {_measured(result, value)}"
-    else:
-        line = f"{name}: {_worded(result, value)}"
+    said = _measured(result, value) if isinstance(value, Measured) else _worded(result, value)
+    line = f"{name}: {said}"
     if result.implausible:
         line += "; implausible"
     if result.problem:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from cds_service.clinical import bilirubin, context, patterns, qualitative, series, taint, titre
 from cds_service.clinical.derived.compute import with_derived
 from cds_service.clinical.interpretation import meaning
-from cds_service.clinical.interval import beyond, side
+from cds_service.clinical.interval import Side, beyond, side
 from cds_service.clinical.seen import see
 from cds_service.clinical.show import interval_text
 from cds_service.domain import Basis, Code, Finding, Findings, Pattern, Said
-from fhir_adapter.model import Answer, NotAssessed, Panel, PanelResult, Patient, Quantity, Span, Titre
+from fhir_adapter.model import (
+    Answer,
+    IntervalSource,
+    Measured,
+    NotAssessed,
+    Panel,
+    PanelResult,
+    Patient,
+    Quantity,
+    Span,
+    Titre,
+)
 
 _SAID_SIDE = {"N": "inside", "L": "below", "H": "above"}
 _CRITICAL = ("LL", "HH", "AA")
@@ -48,7 +61,7 @@ def _judge(
     patient: Patient,
 ) -> Finding:
     value = placed.result.value
-    if isinstance(value, Quantity | Span):
+    if isinstance(value, Measured):
         code, basis, floor, reason = _number(placed, value)
     elif isinstance(value, Answer):
         code, basis, floor, reason = _answer(placed, value)
@@ -90,9 +103,7 @@ def _number(placed: PanelResult, value: Quantity | Span) -> tuple[Code | None, l
             reason = "indeterminate"
         else:
             code = where
-            key = f"{_SAID_SIDE[where]}-{interval.source}"
-            shown = interval_text(interval, placed)
-            basis.append(Basis("interval", Said(key, {"interval": shown}), shown, interval.source, interval.citation))
+            basis.append(_within(where, interval.source, interval.citation, interval_text(interval, placed)))
     floor = by_lab and code not in (None, "N")
     past = beyond(value, limits) if limits is not None else None
     if past is not None and limits is not None:
@@ -105,6 +116,12 @@ def _number(placed: PanelResult, value: Quantity | Span) -> tuple[Code | None, l
     if placed.implausible:
         basis.append(Basis("taint", Said("implausible")))
     return code, basis, floor, reason if code is None else ""
+
+
+@lru_cache(maxsize=4096)
+def _within(where: Side, source: IntervalSource, citation: str | None, shown: str) -> Basis:
+    """Where a number lies. One for all results of a test: an interval is said of it, no value."""
+    return Basis("interval", Said(f"{_SAID_SIDE[where]}-{source}", {"interval": shown}), shown, source, citation)
 
 
 def _titre(placed: PanelResult, value: Titre | Answer) -> tuple[Code | None, list[Basis], bool, str]:

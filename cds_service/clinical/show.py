@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from fhir_adapter.model import Answer, Interval, PanelResult, Quantity, Span, Titre
+from fhir_adapter.model import Interval, Measured, PanelResult, Quantity, Span, Titre
 
 
 def value_text(placed: PanelResult) -> str:
@@ -23,7 +23,7 @@ def value_text(placed: PanelResult) -> str:
 def unit_text(placed: PanelResult) -> str:
     """The unit as the laboratory printed it, else the one its number is judged in; empty where there is none."""
     value = placed.result.value
-    if isinstance(value, Answer | Titre):
+    if not isinstance(value, Measured):
         return ""
     unit = value.shown_unit or value.unit or placed.unit or ""
     return "" if unit == "1" or (unit.startswith("{") and unit.endswith("}")) else unit  # INR has none to print

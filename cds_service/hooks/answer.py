@@ -6,8 +6,11 @@ because protobuf's own JSON takes longer than the judgement. Nothing is null or 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import msgspec
+from msgspec import Struct
 
 from cds_service import said, words
 from cds_service.clinical.show import interval_text, unit_text, value_text
@@ -23,12 +26,12 @@ def response(
     evaluation: Evaluation, *, trace_id: str = "", where: Callable[[str], str] = lambda path: path
 ) -> dict[str, Any]:
     """The response of one evaluation; texts in its language. ``where`` turns a FHIRPath of what was judged into a path of
-    what was sent."""
+    what was sent. Some of it are Structs: :func:`encoded` makes JSON of it."""
     verdict, language = evaluation.verdict, evaluation.language
     flags = verdict.flags
     timings = {f"{step}Ms": round(spent, 3) for step, spent in evaluation.timings.items()}
     found = {
-        "flags": [_flag(flag, language, where) for flag in flags],
+        "flags": _flags(flags, language, where),
         "notAssessed": [
             _filled(
                 path=where(entry.path),
@@ -78,6 +81,10 @@ def response(
     }
 
 
+encoded = msgspec.json.encode
+"""The JSON of a response."""
+
+
 def _filled(**members: Any) -> dict[str, Any]:
     """The members that say something; False and 0.0 do."""
     return {name: value for name, value in members.items() if value or value is False or type(value) is float}
@@ -88,20 +95,56 @@ def model(info: ModelInfo) -> dict[str, Any]:
     return _filled(name=info.name, version=info.version, adapter=info.adapter, promptVersion=info.prompt_version)
 
 
-def _flag(flag: Flag, language: str, where: Callable[[str], str]) -> dict[str, Any]:
+class _BasisForm(Struct, omit_defaults=True):
+    """A basis as it is sent: what says nothing is left out."""
+
+    kind: str
+    text: str = ""
+    interval: str | None = None
+    intervalSource: str | None = None
+    citation: str | None = None
+
+
+class _FlagForm(Struct, omit_defaults=True, kw_only=True):
+    """A flag as it is sent."""
+
+    observation: str = ""
+    loinc: str | None = None
+    display: str = ""
+    code: str
+    abnormal: bool
+    critical: bool
+    probability: float | None = None
+    source: str
+    basis: list[_BasisForm] = []
+    value: str = ""
+    unit: str = ""
+    position: float | None = None
+    path: str = ""
+    effective: str | None = None
+
+
+def _flags(flags: Sequence[Flag], language: str, where: Callable[[str], str]) -> list[_FlagForm]:
+    written: dict[int, _BasisForm] = {}
+    """By the basis itself: results of one test share that of their interval."""
+
+    def basis_of(basis: Basis) -> _BasisForm:
+        found = written.get(id(basis))
+        if found is None:
+            found = written[id(basis)] = _basis(basis, language)
+        return found
+
+    return [_flag(flag, [basis_of(one) for one in flag.basis], language, where) for flag in flags]
+
+
+def _flag(flag: Flag, basis: list[_BasisForm], language: str, where: Callable[[str], str]) -> _FlagForm:
     subject = flag.subject
     result = subject.result
-    basis = [_basis(one, language) for one in flag.basis]
-    if subject.interval is not None and not any(one.kind == "interval" for one in flag.basis):
-        basis.append(
-            _filled(
-                kind="interval",
-                interval=interval_text(subject.interval, subject),
-                intervalSource=subject.interval.source,
-                citation=subject.interval.citation,
-            )
-        )
-    return _filled(
+    interval = subject.interval
+    if interval is not None and not any(one.kind == "interval" for one in basis):
+        shown = interval_text(interval, subject) or None
+        basis.append(_BasisForm("interval", interval=shown, intervalSource=interval.source, citation=interval.citation))
+    return _FlagForm(
         observation=_reference(result, where),
         loinc=result.loinc,
         display=subject.analyte.name(language) if subject.analyte is not None else subject.display,
@@ -146,13 +189,13 @@ def _named(reference: str | None, where: Callable[[str], str]) -> str | None:
     return where(reference) if reference is not None and reference.startswith(_PLACES) else reference
 
 
-def _basis(basis: Basis, language: str) -> dict[str, Any]:
-    return _filled(
-        kind=basis.kind,
-        text=words.say(language, basis.said),
-        interval=basis.interval,
-        intervalSource=basis.interval_source,
-        citation=basis.citation,
+def _basis(basis: Basis, language: str) -> _BasisForm:
+    return _BasisForm(
+        basis.kind,
+        words.say(language, basis.said),
+        basis.interval or None,
+        basis.interval_source,
+        basis.citation or None,
     )
 
 

@@ -59,7 +59,7 @@ class Calls:
             check_patient(evaluation.patient, asked)
             found = answer.response(evaluation, trace_id=call.trace_id, where=joined.where)
             found["extension"][answer.DATA] = parts(gathered)
-            return orjson.dumps(found)
+            return answer.encoded(found)
 
         try:
             return await self._evaluator.evaluate(

@@ -16,7 +16,7 @@ from cds_service.fatigue import Alert, Whose, key, rule
 from cds_service.pipeline import Evaluation
 from cds_service.pseudonym import Pseudonyms
 from cds_service.records import schema
-from fhir_adapter.model import Quantity, Span
+from fhir_adapter.model import Measured
 from fhir_adapter.prompt_text import clean_name
 
 Row = dict[str, Any]
@@ -114,7 +114,7 @@ def _flag(flag: Flag, slots: dict[str, tuple[int, int]]) -> Row:
         "source": flag.source,
         "probability": flag.probability,
         "interval_source": subject.interval.source if subject.interval is not None else None,
-        "numeric": isinstance(subject.result.value, Quantity | Span),
+        "numeric": isinstance(subject.result.value, Measured),
         "prompt": prompt,
         "slot_end": end,
     }

@@ -102,7 +102,7 @@ class _Workbench:
                 "response": answer.response(trace.evaluation, trace_id=call.trace_id),
                 "explanation": described(trace),
             }
-            return orjson.dumps(shown)
+            return answer.encoded(shown)
 
         language = request.query_params.get("language")
         written = await evaluator.trace(sent, language=language, deadline=deadline, call=call, write=write)
