@@ -132,29 +132,38 @@ def _analytes(card: Card, flags: Sequence[Flag]) -> list[str]:
     return list(dict.fromkeys(_analyte(flags[index]) for index in card.flags))
 
 
-def write(connection: sa.Connection, issue: Issue) -> None:
-    """Inserts the rows of one answer."""
-    if issue.held_back:
-        connection.execute(sa.insert(schema.held_back), issue.held_back)
-    if not issue.cards and not issue.evaluation["audit"]:
-        return
-    made = connection.execute(sa.insert(schema.evaluations).values(issue.evaluation)).inserted_primary_key
-    (evaluation,) = made or (None,)
-    if not issue.cards:
-        return
-    prompts = {}
-    for row in issue.prompts:
-        key = connection.execute(
-            sa.insert(schema.prompts).values(row | {"evaluation": evaluation})
-        ).inserted_primary_key
-        (prompts[row["number"]],) = key or (None,)
-    connection.execute(sa.insert(schema.cards), [row | {"evaluation": evaluation} for row in issue.cards])
-    if issue.flags:
-        connection.execute(
-            sa.insert(schema.card_flags), [row | {"prompt": prompts.get(row["prompt"])} for row in issue.flags]
-        )
-    if issue.findings:
-        connection.execute(sa.insert(schema.findings), issue.findings)
+def write(connection: sa.Connection, issues: Sequence[Issue]) -> None:
+    """Inserts the rows of several answers, all of a table in one statement."""
+    kept = [issue for issue in issues if issue.cards or issue.evaluation["audit"]]
+    numbers = _numbered(connection, schema.evaluations, [issue.evaluation for issue in kept])
+    prompts = [
+        row | {"evaluation": number} for number, issue in zip(numbers, kept, strict=True) for row in issue.prompts
+    ]
+    prompt_of = {
+        (row["evaluation"], row["number"]): number
+        for row, number in zip(prompts, _numbered(connection, schema.prompts, prompts), strict=True)
+    }
+    cards: list[Row] = []
+    flags: list[Row] = []
+    for number, issue in zip(numbers, kept, strict=True):
+        cards += (row | {"evaluation": number} for row in issue.cards)
+        flags += (row | {"prompt": prompt_of.get((number, row["prompt"]))} for row in issue.flags)
+    for table, rows in (
+        (schema.cards, cards),
+        (schema.card_flags, flags),
+        (schema.findings, [row for issue in kept for row in issue.findings]),
+        (schema.held_back, [row for issue in issues for row in issue.held_back]),
+    ):
+        if rows:
+            connection.execute(sa.insert(table), rows)
+
+
+def _numbered(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> Sequence[int]:
+    """Inserts rows that get a number, and gives their numbers in order."""
+    if not rows:
+        return ()
+    inserted = sa.insert(table).returning(table.c.id, sort_by_parameter_order=True)
+    return connection.execute(inserted, rows).scalars().all()
 
 
 @cache

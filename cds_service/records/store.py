@@ -164,8 +164,7 @@ class Records:
 
     def _write(self, issues: Sequence[Issue]) -> None:
         with self.database.writing() as connection:
-            for issue in issues:
-                issued.write(connection, issue)
+            issued.write(connection, issues)
 
     def tend(self) -> None:
         """Deletes what is older than it may be; done by itself at the start and every hour."""

@@ -16,6 +16,8 @@ T = TypeVar("T")
 ROOM = 2000
 """Answers that may wait to be written; one more is not recorded."""
 BATCH = 100
+LINGER_S = 0.05
+"""How long the first of a batch waits for others, unless somebody waits for it: many rows cost little more than one."""
 TEND_EVERY_S = 3600.0
 
 
@@ -28,6 +30,7 @@ class Writer(Generic[T]):
         self.lost = 0
         """Items that could not be written."""
         self._closed = False
+        self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._run, name="records", daemon=True)
         self._thread.start()
 
@@ -43,6 +46,7 @@ class Writer(Generic[T]):
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Waits until all that was taken before is written; says whether it is."""
         until = time.monotonic() + timeout_s
+        self._hurry.set()
         with self._waiting.all_tasks_done:
             while self._waiting.unfinished_tasks:
                 if not self._waiting.all_tasks_done.wait(max(0.0, until - time.monotonic())):
@@ -53,6 +57,7 @@ class Writer(Generic[T]):
         """Writes what is there, and ends."""
         if not self._closed:
             self._closed = True
+            self._hurry.set()
             self._waiting.put(None)
             self._thread.join()
 
@@ -67,6 +72,9 @@ class Writer(Generic[T]):
                 self._safely(self._tend)
                 tended = time.monotonic()
                 continue
+            if self._waiting.qsize() < BATCH:
+                self._hurry.wait(LINGER_S)
+            self._hurry.clear()
             while len(items) < BATCH and items[-1] is not None:
                 try:
                     items.append(self._waiting.get_nowait())
