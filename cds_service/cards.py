@@ -111,6 +111,11 @@ class _Composer:
     ) -> None:
         self.verdict, self.language, self.news, self.new_uuid = verdict, language, news, new_uuid
         self.write = Writer(language)
+        self.newest: dict[str | None, int] = {}
+        """The newest result of each test."""
+        for index, flag in enumerate(verdict.flags):
+            if flag.subject.newest:
+                self.newest.setdefault(flag.subject.series, index)
         self.reasons = tuple(
             OverrideReason(code, self.write.say(f"override-{code}"), OVERRIDE_SYSTEM) for code in OVERRIDES
         )
@@ -277,10 +282,7 @@ class _Composer:
         """The newest result of the same test, where it isn't this one."""
         if flag.subject.newest:
             return None
-        for index, other in enumerate(self.verdict.flags):
-            if other.subject.newest and other.subject.series == flag.subject.series:
-                return index
-        return None
+        return self.newest.get(flag.subject.series)
 
     def _card(self, draft: _Draft) -> Card:
         """The number first: the leading result begins the summary."""

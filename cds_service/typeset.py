@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 NARROW = "\u202f"
 """The narrow no-break space that French sets before ; : ? ! % and between thousands."""
@@ -14,6 +13,8 @@ _BRACKET = re.compile(r"\[([A-Za-z]+)(?:'U)?\]")
 _BRACE = re.compile(r"(?<=[A-Za-z%])\{([^{}]*)\}")
 _LONE_BRACE = re.compile(r"\{([^{}]*)\}")
 _MICRO = re.compile(r"(?<![A-Za-z])u(?=(?:g|mol|L|l|kat|m|U|IU|Eq)(?![A-Za-z]))")
+_WRITTEN_OTHERWISE = re.compile(r"[\[{*^u]|mosm/|1\.73")
+"""What any of the changes needs; most texts have none of it. Texts hold values, so that none is kept in a cache."""
 _AREA = re.compile(r"/(?:\{1\.73_m2\}|1\.73\.?m2)")
 _DECIMAL = re.compile(r"(?<=\d)\.(?=\d)")
 _LONG = re.compile(r"(?<![\d.,])\d{5,}(?![\d])")
@@ -23,10 +24,9 @@ _AFTER = re.compile(r"(?<=«) ")
 _GROUPED = re.compile(r"(?<=\d) (?=\d{3}(?!\d))")
 
 
-@lru_cache(maxsize=4096)
 def unit(text: str) -> str:
     """UCUM and its like as people write them, alone or behind a number: "38 10*3/uL" is "38 × 10³/µL", "m[IU]/L" is "mIU/L"."""
-    if text.isalpha():
+    if _WRITTEN_OTHERWISE.search(text) is None:
         return text
     text = text.replace(" [pH]", "").replace("[pH]", "").replace("mm[Hg]", "mm Hg").replace("mosm/", "mOsm/")
     text = _AREA.sub("/1.73 m²", text)
