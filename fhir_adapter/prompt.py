@@ -115,7 +115,7 @@ def _outside(shown: Sequence[PanelResult]) -> str:
     sides = [
         _side(*_ends(value), value, result.interval)
         for result in shown
-        if result.interval is not None and isinstance(value := result.result.value, Quantity | Span)
+        if result.interval is not None and isinstance(value := result.result.value, Measured)
     ]
     out = sum(side in ("below", "above") for side in sides)
     share = f"{_signed(out / len(sides) * 100, 99, 0)}%" if sides else "unknown"
