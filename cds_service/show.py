@@ -206,7 +206,7 @@ class _Page:
         if notes:
             cited = "; ".join(f"[{number}] {plain(citation, 300).rstrip('.')}" for citation, number in notes.items())
             rows.append(Text(self._labelled(self.chrome["sources"], cited), style="dim italic"))
-        for suggestion in card.suggestions:
+        for suggestion in (one for one in card.suggestions if one.actions):
             rows.append(Text(self._labelled(f"▸ {self.chrome['suggestion']}", plain(suggestion.label)), style="bold"))
         badge = self.chrome.get(card.indicator, plain(card.indicator).upper())
         head = Text.assemble((f" {badge} ", COLOURS.get(card.indicator, "")), " ", (plain(card.summary, 140), "bold"))

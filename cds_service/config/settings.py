@@ -187,6 +187,10 @@ class Settings(BaseSettings):
     max_cards: int = Field(
         10, ge=0, description="Most cards in one answer, the rest gathered into one; critical ones never. 0: no limit."
     )
+    acknowledge: bool = Field(
+        True,
+        description="A card that suggests nothing gets a suggestion without an action, so that it can be accepted.",
+    )
 
     telemetry: Literal["off", "console", "otlp"] = Field("off", description="Where traces and metrics go.")
     otlp_endpoint: str = Field("http://127.0.0.1:4317", description="OTLP gRPC endpoint.")

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from cds_service import cards, fatigue
+from cds_service.acknowledge import acceptable
 from cds_service.config import Settings
 from cds_service.domain import Held
 from cds_service.fatigue import Alert, Met, Whose
@@ -53,11 +54,13 @@ class Records:
         """The evaluation as it goes out to ``user``: without the cards that say nothing new, and with at most ``max_cards``; and
         what to :meth:`remember` once it does. Records that can't be read hold nothing back.
 
-        Where records outlast the process, each answer gets the id under which it is remembered.
+        Each card has something that can be accepted (``acknowledge``). Where records outlast the process, each answer gets the id under which it is remembered.
         """
         whose = Whose(self.names.patient(evaluation.patient), self.names.of("requester", user) if user else None)
         alerts = {card.uuid: fatigue.alert(card, evaluation.verdict) for card in evaluation.cards}
         settled = self._gathered(self._held_back(evaluation, alerts, whose), alerts)
+        if self._settings.acknowledge:
+            settled = replace(settled, cards=acceptable(settled.cards, settled.language))
         if self._settings.records is not None:
             settled = replace(settled, audit_id=uuid.uuid4().hex)
         return settled, issued.rows(settled, alerts, whose, self.names, self._now())

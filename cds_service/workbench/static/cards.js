@@ -54,16 +54,18 @@ function linked(link) {
 /** What can be done with a card: its suggestions, and setting it aside. */
 function offered(card, foot, address) {
   const send = (entry) => sent(card, foot, address, entry);
-  const suggestions = (card.suggestions ?? []).map((suggestion) => suggested(suggestion, send));
+  const all = card.suggestions ?? [];
+  const suggestions = all.filter((one) => one.actions?.length).map((suggestion) => suggested(suggestion, send));
+  const noted = all.filter((one) => !one.actions?.length).map((suggestion) => accepting(suggestion, send, clean(suggestion.label, 200)));
   const aside = h("button", { type: "button", class: "quiet small", onclick: () => {
     put(foot, suggestions, form);
     form.querySelector("input").focus();
   } }, say("override"));
   const form = overriding(card, send, () => {
-    put(foot, suggestions, h("div", { class: "actions" }, aside));
+    put(foot, suggestions, h("div", { class: "actions" }, noted, aside));
     aside.focus();
   });
-  put(foot, suggestions, h("div", { class: "actions" }, aside));
+  put(foot, suggestions, h("div", { class: "actions" }, noted, aside));
 }
 
 function suggested(suggestion, send) {
@@ -84,12 +86,18 @@ function suggested(suggestion, send) {
         ),
       ),
     ),
-    h(
-      "button",
-      { type: "button", class: "primary", "aria-label": say("accept-long", { label }), onclick: () => send({ outcome: "accepted", acceptedSuggestions: [{ id: suggestion.uuid }] }) },
-      icon("check"),
-      say("accept"),
-    ),
+    accepting(suggestion, send, say("accept")),
+  );
+}
+
+function accepting(suggestion, send, text) {
+  const label = clean(suggestion.label, 200);
+  const name = text === label ? null : say("accept-long", { label });
+  return h(
+    "button",
+    { type: "button", class: text === label ? "quiet small" : "primary", "aria-label": name, onclick: () => send({ outcome: "accepted", acceptedSuggestions: [{ id: suggestion.uuid }] }) },
+    icon("check"),
+    text,
   );
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -120,9 +120,28 @@ async def test_no_http(open_door: Open) -> None:
         assert (await answer(door, b"\x16\x03\x01\x02\x00\x01 not http\r\n\r\n")).startswith(b"HTTP/1.1 400")
 
 
-async def test_the_other_door_goes_on(open_door: Open) -> None:
-    async with open_door(doors="both", port=0) as door:
-        stuck = [asyncio.create_task(answer(door, HEAD, slowly(b"x-a: b\r\n"))) for _ in range(50)]
+def endless() -> AsyncIterator[bytes]:
+    return slowly(b"1000\r\n" + b" " * 0x1000 + b"\r\n")
+
+
+BOMB = gzip.compress(b" " * 10_000_000)
+ATTACKS: dict[str, Callable[[], tuple[bytes, AsyncIterator[bytes] | None]]] = {
+    "headers that trickle": lambda: (HEAD, slowly(b"x-a: b\r\n")),
+    "ten thousand headers": lambda: (HEAD + b"".join(b"x-%d: y\r\n" % index for index in range(10_000)), None),
+    "a body that trickles": lambda: (HEAD + b"content-length: 100000\r\n\r\n", slowly(b" ")),
+    "an endless body": lambda: (HEAD + b"transfer-encoding: chunked\r\n\r\n", endless()),
+    "a bomb": lambda: (
+        HEAD + b"connection: close\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(BOMB) + BOMB,
+        None,
+    ),
+    "no HTTP": lambda: (b"\x16\x03\x01\x02\x00\x01 not http\r\n\r\n", None),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+async def test_the_other_door_goes_on(open_door: Open, attack: str) -> None:
+    async with open_door(doors="both", port=0, http_body_timeout_s=0.3, http_max_body_bytes=100_000) as door:
+        stuck = [asyncio.create_task(answer(door, *ATTACKS[attack]())) for _ in range(20)]
         async with AsyncLabCueClient(f"127.0.0.1:{door.server.port}") as client:
             assert (await client.evaluate(PANEL)).cards
         assert (await door.call(request(PANEL))).status_code == 200

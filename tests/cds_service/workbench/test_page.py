@@ -228,6 +228,16 @@ def test_accept_a_suggestion(page: Page, service: Running) -> None:
     assert service.backend.records.count() == before + 1
 
 
+def test_accept_a_card_that_suggests_nothing(page: Page, service: Running) -> None:
+    page.judge(PANEL)
+    before = service.backend.records.count()
+    page.press("Noted: I take it into account")
+    page.wait("return document.querySelector('.stored')")
+    assert page.find(".stored p").text == "Feedback stored: accepted"
+    assert '"unmatchedCards"' not in page.find(".stored pre").get_property("textContent")
+    assert service.backend.records.count() == before + 1
+
+
 def test_a_fault_says_what_and_where(page: Page) -> None:
     page.expect("400 (Bad Request)")
     page.judge('{"resourceType": "Bundle"')
