@@ -74,9 +74,8 @@ class Bounded(HttpToolsProtocol):
         if self._refused:
             return
         if self.cycle.response_complete:
-            self.transport.close()  # it was answered before it had been read
-        else:
-            super().on_message_complete()
+            self._stop_waiting()  # it was answered before it had been read; now it is, and the next may come
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

@@ -97,6 +97,22 @@ async def test_a_body_that_trickles_is_cut_off(open_door: Open) -> None:
     assert b"request-timeout" in received
 
 
+async def test_a_connection_serves_on_after_an_answer_that_did_not_wait_for_the_body(open_door: Open) -> None:
+    """Clients keep connections: one that is closed after a refusal would fail the next call."""
+    async with open_door() as door:
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.server.http_port)
+        writer.write(b"POST /nothing HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+        writer.write(b"body")
+        await asyncio.sleep(0)
+        for _ in range(2):
+            writer.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200")
+        writer.close()
+    assert head.startswith(b"HTTP/1.1 404")
+
+
 async def test_a_client_that_leaves_is_no_fault(open_door: Open) -> None:
     async with open_door() as door:
         _, writer = await asyncio.open_connection("127.0.0.1", door.server.http_port)
