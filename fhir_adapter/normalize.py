@@ -317,9 +317,11 @@ def _with_priors(placed: list[PanelResult]) -> tuple[PanelResult, ...]:
             continue
         members.sort(key=lambda index: placed[index].result.effective or datetime.min)
         last = placed[members[-1]].result.effective
+        exact = {index for index in members if _exact(placed[index])}
         for rank, index in enumerate(members):
             one = placed[index]
-            priors = _priors(one, [placed[earlier] for earlier in members[max(0, rank - MAX_PRIORS - 4) : rank]])
+            before = members[max(0, rank - MAX_PRIORS - 4) : rank]
+            priors = _priors(one, [placed[earlier] for earlier in before if earlier in exact])
             newest = one.result.effective == last
             if priors or not newest:
                 placed[index] = _in_series(one, priors, newest)
@@ -348,19 +350,25 @@ def _in_series(one: PanelResult, priors: tuple[Prior, ...], newest: bool) -> Pan
     )
 
 
+def _exact(one: PanelResult) -> bool:
+    """Whether it is a number that a later one can be held against."""
+    value = one.result.value
+    return not one.implausible and isinstance(value, Quantity) and value.comparator is None
+
+
 def _priors(one: PanelResult, earlier: Sequence[PanelResult]) -> tuple[Prior, ...]:
     found: list[Prior] = []
-    if one.number is None or one.result.effective is None:
+    at = one.result.effective
+    if one.number is None or at is None:
         return ()
     for other in reversed(earlier):
-        when = other.result.effective
-        if when is None or when >= one.result.effective or other.number is None or other.implausible:
+        result = other.result
+        when = result.effective
+        if when is None or when >= at:
             continue
-        if isinstance(other.result.value, Quantity) and other.result.value.comparator is not None:
-            continue
-        number = _comparable(other, one)
+        number = other.number if other.unit == one.unit else _comparable(other, one)
         if number is not None:
-            found.append(Prior(other.result.observation, number, when, _alike(other.result, one.result)))
+            found.append(Prior(result.observation, number, when, _alike(result, one.result)))
             if len(found) == MAX_PRIORS:
                 break
     return tuple(found)
@@ -368,6 +376,8 @@ def _priors(one: PanelResult, earlier: Sequence[PanelResult]) -> tuple[Prior, ..
 
 def _alike(one: Result, other: Result) -> bool:
     """Whether two results may come from one kind of sample and one method: what isn't named doesn't differ."""
+    if one.specimen == other.specimen and one.method == other.method:
+        return True
     for first, second in ((one.specimen, other.specimen), (one.method, other.method)):
         if first != second and first and second and fold(first) != fold(second):
             return False
@@ -378,7 +388,7 @@ def _comparable(other: PanelResult, one: PanelResult) -> float | None:
     """The other's number in this one's unit; None where that isn't known."""
     if other.number is None:
         return None
-    if other.unit == one.unit or same_unit(other.unit, one.unit):
+    if same_unit(other.unit, one.unit):
         return other.number
     scale = _scale(one.unit, one.analyte)
     return back(other.canonical, scale) if other.canonical is not None and scale is not None else None
