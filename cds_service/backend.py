@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
 
+from cds_service.build import build_pipeline
 from cds_service.config import Settings
 from cds_service.evaluator import Evaluates, Evaluator
 from cds_service.inference.batched import Batched
@@ -33,22 +34,6 @@ class Backend:
     gate: Gate | None = None
     receiver: Receiver | None = None
     ready: bool = False
-
-
-def build_pipeline(settings: Settings) -> Pipeline:
-    """Catalog and engine as set, ready to judge.
-
-    Raises:
-        ConfigError, CatalogError, EngineError: what is set can't be loaded.
-    """
-    from cds_service.inference.load import load_adapters, serving_engine
-    from fhir_adapter import catalog
-    from fhir_adapter.site import read_site
-
-    engine, degraded = serving_engine(settings)
-    adapters = load_adapters(settings, engine)
-    site = read_site(settings.site) if settings.site else None
-    return Pipeline(settings, catalog.load(), engine, degraded, site, adapters)
 
 
 @asynccontextmanager

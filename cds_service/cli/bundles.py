@@ -82,7 +82,7 @@ def check(
     """
     settings = settings_from(config, sets, engine=engine, model_path=model_path, adapter_path=adapter_path, site=site)
     with ending():
-        from cds_service.backend import build_pipeline
+        from cds_service.build import build_pipeline
         from cds_service.commands import check as command
 
         status = command.run(settings, build_pipeline(settings), paths, form.value, language, jobs)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import orjson
 
-from cds_service.backend import build_pipeline
+from cds_service.build import build_pipeline
 from cds_service.bundles import Source, read_all, total_bytes
 from cds_service.commands.common import complain
 from cds_service.commands.progress import watched

@@ -8,7 +8,7 @@ from typing import Literal
 import orjson
 
 from cds_service import bundles, explanation
-from cds_service.backend import build_pipeline
+from cds_service.build import build_pipeline
 from cds_service.commands.common import complain
 from cds_service.commands.explain_text import print_text
 from cds_service.config import Settings

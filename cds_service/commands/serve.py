@@ -6,7 +6,7 @@ import asyncio
 
 import uvloop
 
-from cds_service.backend import build_pipeline
+from cds_service.build import build_pipeline
 from cds_service.config import Settings
 from cds_service.garbage import spare_what_stays
 from cds_service.serving import Running, serve

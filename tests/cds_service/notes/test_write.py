@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cds_service.backend import build_pipeline
+from cds_service.build import build_pipeline
 from cds_service.config import Settings
 from cds_service.inference.mistral import MistralEngine, load_mistral
 from cds_service.inference.writing import whole

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cds_service.backend import build_pipeline
+from cds_service.build import build_pipeline
 from cds_service.client import AsyncLabCueClient
 from cds_service.config import Settings
 from cds_service.serving import Running
