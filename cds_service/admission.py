@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+from cds_service.pace import Pace
 from cds_service.telemetry.setup import Telemetry
 from fhir_adapter.errors import DeadlineTooShort, Overloaded
 
 
 class Admission:
-    """At most ``running`` evaluations at a time and ``waiting`` in line. One more is refused at once.
+    """At most ``running`` evaluations at a time and ``waiting`` in line. One more is refused at once; and, while an overload lasts,
+    one that would take longer than ``longest_s`` to get through.
 
     Items of streams aren't refused: they take turns for half of the places (:meth:`stream_turn`), so that streams
     can't shut single calls out, and what waits here stays bounded by one and a half times ``running + waiting``.
     """
 
-    def __init__(self, running: int, waiting: int, telemetry: Telemetry) -> None:
-        self._limit = running + waiting
+    def __init__(
+        self, running: int, waiting: int, telemetry: Telemetry, *, longest_s: float = math.inf, pace: Pace | None = None
+    ) -> None:
+        self._limit, self._longest = running + waiting, longest_s
+        self._pace = pace or Pace(running)
         self._slots = asyncio.Semaphore(running)
         self._turns = asyncio.Semaphore(max(1, self._limit // 2))
         self._telemetry = telemetry
@@ -46,10 +52,10 @@ class Admission:
         """A running slot, before ``deadline`` (``time.monotonic``).
 
         Raises:
-            Overloaded: running and waiting are full (not with ``refuse=False``: for items that have their turn).
+            Overloaded: running and waiting are full, or it would take too long (not with ``refuse=False``: for items that have their turn).
             DeadlineTooShort: no slot came free in time.
         """
-        if refuse and self._inside >= self._limit:
+        if refuse and (self._inside >= self._limit or self._pace.too_long(self._inside, self._longest)):
             raise Overloaded
         self._enter()
         self._telemetry.waiting(1)
@@ -74,10 +80,12 @@ class Admission:
 
     def _enter(self) -> None:
         self._inside += 1
+        self._pace.entered(self._inside)
         self._empty.clear()
 
     def _leave(self) -> None:
         self._inside -= 1
+        self._pace.left(self._inside)
         if self._inside == 0:
             self._empty.set()
 

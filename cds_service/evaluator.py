@@ -34,7 +34,8 @@ class Evaluates(Protocol):
 
 
 class Evaluator:
-    """``max_concurrency`` evaluations compute at a time; ``max_queue`` more may wait, in line or for the model.
+    """``max_concurrency`` evaluations compute at a time; ``max_queue`` more may wait, in line or for the model, and while an
+    overload lasts only as many as get through in ``max_wait_s``.
 
     An evaluation that waits for the model lends its place, so that the model has many to take together. With its scores it
     goes on beside those that began meanwhile, again at most ``max_concurrency`` at a time. Each holds a thread, of which there are
@@ -43,7 +44,9 @@ class Evaluator:
 
     def __init__(self, settings: Settings, pipeline: Evaluates, telemetry: Telemetry, records: Records) -> None:
         self._settings, self._pipeline, self._telemetry, self._records = settings, pipeline, telemetry, records
-        self._admission = Admission(settings.max_concurrency, settings.max_queue, telemetry)
+        self._admission = Admission(
+            settings.max_concurrency, settings.max_queue, telemetry, longest_s=settings.max_wait_s
+        )
         inside = settings.max_concurrency + settings.max_queue
         self._threads = ThreadPoolExecutor(inside + max(1, inside // 2), thread_name_prefix="evaluate")
         self._back = threading.Semaphore(settings.max_concurrency)

@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     max_queue: int = Field(
         32, ge=0, description="Evaluations more that may wait, in line or for the model; the next is refused."
     )
+    max_wait_s: float = Field(
+        1.0, gt=0, description="While an overload lasts, one that would take longer to get through is refused."
+    )
     default_deadline_s: float = Field(
         10.0, gt=0, description="Deadline of a call that brings none; also the longest granted."
     )
@@ -120,7 +123,12 @@ class Settings(BaseSettings):
     remote_timeout_s: float = Field(5.0, gt=0, description="Longest that one try may take.")
     remote_connections: int = Field(32, ge=1, description="Connections to the server at the same time.")
 
-    engine_threads: int = Field(0, ge=0, le=256, description="Threads of one operation of the model; 0: one a core.")
+    engine_threads: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Threads of one operation of the model; 0: ONNX Runtime half the cores, torch about all.",
+    )
     batch_tokens: int = Field(8192, ge=64, description="Most tokens that go through the model in one pass.")
     batch_delay_s: float = Field(
         0.002, ge=0, le=1, description="How long a pass waits for others while requests come in at once."

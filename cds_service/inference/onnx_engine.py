@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -133,7 +134,8 @@ def has_graph(folder: Path) -> bool:
 
 
 def load_onnx(model_path: Path, *, threads: int = 0) -> OnnxEngine:
-    """The exported model of ``model_path``; ``threads`` of ONNX Runtime for one operation, 0 for one a core.
+    """The exported model of ``model_path``; ``threads`` of ONNX Runtime for one operation, 0 for half the cores: the model of one
+    pass and the Python of others take about the same time, and a thread too many costs both.
 
     Raises:
         ConfigError: the folder, its manifest or tokenizer doesn't hold, or the graph was made for other weights or labels.
@@ -163,7 +165,7 @@ def load_onnx(model_path: Path, *, threads: int = 0) -> OnnxEngine:
 def _session(graph: Path, threads: int) -> Any:
     runtime: Any = import_module("onnxruntime")
     options = runtime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or max(1, (os.cpu_count() or 1) // 2)
     options.inter_op_num_threads = 1
     # Threads that spin between two runs would take the cores from the requests that are being read.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
