@@ -19,8 +19,8 @@ HEAD_PARAMETERS = HIDDEN * VOCABULARY
 PARAMETERS = LINEAR + 2 * HEAD_PARAMETERS + (2 * LAYERS + 1) * HIDDEN
 KV_BYTES = 2 * LAYERS * KV_HEADS * HEAD * 2
 """Bytes of keys and values per token, in 16 bits."""
-PROMPT = 1020
-"""Tokens of a prompt of 20 results with the tokenizer of Mistral-7B-v0.1: 36 for the first line, 45 to 60 a result."""
+PROMPT, NOTE_PROMPT = 1065, 601
+"""Tokens of a prompt of 20 results (prompt version 2), and of what is asked for a note on them, with the tokenizer of Mistral-7B-v0.1."""
 SLOTS, NOTE = 20, 60
 GIB = 2**30
 
@@ -73,7 +73,12 @@ def prefill_s(card: Card, form: Form, tokens: int = PROMPT) -> float:
     return max(prefill_flops(tokens) / peak, form.weights / (card.bandwidth * 1e9))
 
 
-def decode_s(card: Card, form: Form, tokens: int = NOTE, before: int = PROMPT) -> float:
+def note_s(card: Card, form: Form) -> float:
+    """A note on one panel: its own prompt is read first, since it is another text than the one that flags."""
+    return prefill_s(card, form, NOTE_PROMPT) + decode_s(card, form)
+
+
+def decode_s(card: Card, form: Form, tokens: int = NOTE, before: int = NOTE_PROMPT) -> float:
     """A note of ``tokens`` tokens: each reads all weights and what is cached so far."""
     cached = KV_BYTES * sum(range(before, before + tokens))
     read = (form.weights - HEAD_PARAMETERS * 2) * tokens  # of the embeddings one row a token
@@ -94,7 +99,7 @@ def table() -> str:
     for card in CARDS:
         for form in FORMS:
             fits = memory_gib(form) * GIB <= card.memory * 1e9 * 0.95
-            flags, note = prefill_s(card, form), decode_s(card, form)
+            flags, note = prefill_s(card, form), note_s(card, form)
             cells = (
                 (f"{flags * 1e3:.0f}", f"{1 / flags:.0f}" if flags < 0.1 else f"{1 / flags:.1f}", f"{note * 1e3:.0f}")
                 if fits
