@@ -203,7 +203,7 @@ class Pipeline:
         return Trace(
             intake,
             panel,
-            "\n".join(prompt.text for prompt in scored.prompts) if scored is not None else None,
+            "\n".join(prompt.text for prompt in scored.prompts) if scored is not None and scored.prompts else None,
             scored.scores if scored is not None else None,
             self.thresholds,
             evaluation,

@@ -46,7 +46,8 @@ def score_panel(
     prompts = prompts_for(engine, panel)
     while True:
         try:
-            return PanelScores(_ask(engine, prompts, deadline, cancelled), tuple(prompts))
+            shown = tuple(prompt for prompt in prompts if prompt.slots)
+            return PanelScores(_ask(engine, prompts, deadline, cancelled), shown)
         except PromptTooLong:
             most = max(len(prompt.slots) for prompt in prompts)
             if most <= 1:

@@ -51,8 +51,13 @@ def measure(quick: bool) -> dict[str, Any]:
     with service.served(()) as server:
         found["model_startup_s"] = round(server.startup_s, 2)
         found["load"] = load.measure(server.target, quick=quick)
+        capacity = float(found["load"]["closed"][-1]["requests/s"])
+        found["load"]["open"] = load.opened(server.target, capacity, quick=quick)
         found["model_resident_mib"] = server.resident_mib
+    with service.served(load.SOON) as server:
+        found["load"]["open, max_wait_s 0.1"] = load.opened(server.target, capacity, quick=quick)
     found["batching"] = batching.measure(64 if quick else 2000)
+    found["batching open"] = batching.opened(found["batching"], 0.3 if quick else 10.0)
     found["help_s"] = round(service.help_seconds(1 if quick else 5), 2)
     return found
 
@@ -94,10 +99,15 @@ def report(found: dict[str, Any]) -> str:
         table(found["load"]["closed"]),
         "Open loop, Poisson arrivals, latency from the moment a request was due, default settings:",
         table(found["load"]["open"]),
+        "The same where what would take longer than 0.1 s is refused once an overload lasts (`max_wait_s`):",
+        table(found["load"]["open, max_wait_s 0.1"]),
+        "The aims, and what can be had at best where each request takes one core for its time, first come first served:",
         table(load.verdicts(found["load"])),
         "## The batcher before a simulated accelerator",
         f"A pass takes {batching.PASS_S * 1e3:.0f} ms and {batching.PROMPT_S * 1e3:.1f} ms a prompt; nothing else is measured.",
         table(found["batching"]),
+        f"Open loop, Poisson arrivals, at most {batching.PLACES} inside; capacity is what the most callers got through:",
+        table(found["batching open"]),
         "## Process",
         f"With the embedded model: start to SERVING {found['model_startup_s']} s, resident {found['model_resident_mib']} MiB after load.",
         f"Start to SERVING {found['startup_s']} s; `labcue --help` {found['help_s']} s; resident memory "

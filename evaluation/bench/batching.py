@@ -8,17 +8,22 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from cds_service.domain import ModelInfo, Thresholds
 from cds_service.inference.batched import Batched
 from cds_service.inference.batcher import Batcher, Limits
 from cds_service.inference.engine import SlotScores
 from cds_service.inference.tokens import sample
+from evaluation.bench.load import SHARES, Outcome, arrivals, summary
 from evaluation.bench.service import Row, percentile
+from fhir_adapter.errors import LabCueError
 from fhir_adapter.prompt import LABELS, PROMPT_VERSION, Prompt
 
 PASS_S, PROMPT_S = 0.020, 0.0004
 """What a pass costs, and each prompt in it."""
+PLACES = 48
+"""Callers inside at most, in the open loop: as the door has them before the batcher."""
 
 
 class Accelerator:
@@ -68,4 +73,35 @@ def measure(calls: int, clients: Sequence[int] = (1, 8, 32)) -> list[Row]:
                 "p99 ms": round(percentile(spent, 0.99), 1),
             }
         )
+    return rows
+
+
+def opened(closed: Sequence[Row], seconds: float) -> list[Row]:
+    """Poisson arrivals at 70, 100 and 200 % of the capacity that ``closed`` found, through the batcher behind a door of PLACES. Latency
+    counts from the moment a caller was due."""
+    capacity, prompt = float(closed[-1]["requests/s"]), sample(20)
+    rows: list[Row] = []
+    for share in SHARES:
+        engine = Batched(Accelerator(), Batcher(Limits(tokens=32_768)))
+        places = threading.Semaphore(PLACES)
+
+        def ask(due: float, engine: Batched = engine, places: threading.Semaphore = places) -> Outcome:
+            if not places.acquire(blocking=False):
+                return Outcome("overloaded", time.perf_counter() - due)
+            try:
+                engine.score([prompt])
+            except LabCueError as error:
+                return Outcome(error.code, time.perf_counter() - due)
+            finally:
+                places.release()
+            return Outcome("ok", time.perf_counter() - due)
+
+        with ThreadPoolExecutor(PLACES + 16) as threads:
+            begin = time.perf_counter()
+            asked = []
+            for at in arrivals(capacity * share, seconds, seed=round(share * 100)):
+                time.sleep(max(0.0, begin + at - time.perf_counter()))
+                asked.append(threads.submit(ask, begin + at))
+            rows.append(summary(f"{share:.0%} of capacity", capacity * share, [one.result() for one in asked]))
+        engine.close()
     return rows

@@ -7,6 +7,8 @@ omission). The service has a process of its own; the clients are here.
 from __future__ import annotations
 
 import asyncio
+import heapq
+import os
 import random
 import time
 from collections import Counter
@@ -20,7 +22,10 @@ from evaluation.panels import bundle
 from fhir_adapter.errors import LabCueError
 
 RESULTS = 20
+SHARES = (0.7, 1.0, 2.0)
 TIMEOUT_S = 5.0
+SOON = ("--set", "max_wait_s=0.1")
+"""Options of the service that sheds what would wait: the open loop is measured with and without."""
 CHANNELS = 8
 """Connections that the requests are spread over."""
 
@@ -90,35 +95,58 @@ def summary(name: str, rate: float, outcomes: Sequence[Outcome]) -> Row:
 
 
 def measure(target: str, *, quick: bool) -> dict[str, list[Row]]:
-    """Unloaded latency, closed-loop throughput of 1 and 32 clients, and open-loop load at 70, 100 and 200 % of capacity, which is
-    what 32 clients in a closed loop get through."""
+    """Unloaded latency, and closed-loop throughput of 1 and 32 clients: what 32 get through is the capacity."""
     calls = 10 if quick else 400
-    seconds = 1.0 if quick else 20.0
     unloaded = asyncio.run(latency(target, (RESULTS,), {RESULTS: calls}))
     closed = asyncio.run(throughput(target, (1, 32), 64 if quick else 3000, RESULTS))
-    capacity = float(closed[-1]["requests/s"])
-    opened: list[Row] = []
-    for share in (0.7, 1.0, 2.0):
+    return {"unloaded": unloaded, "closed": closed}
+
+
+def opened(target: str, capacity: float, *, quick: bool) -> list[Row]:
+    """Open-loop load at 70, 100 and 200 % of ``capacity`` (requests a second)."""
+    rows: list[Row] = []
+    for share in SHARES:
         rate = capacity * share
-        times = arrivals(rate, seconds, seed=round(share * 100))
-        opened.append(summary(f"{share:.0%} of capacity", rate, asyncio.run(open_loop(target, times))))
-    return {"unloaded": unloaded, "closed": closed, "open": opened}
+        times = arrivals(rate, 1.0 if quick else 20.0, seed=round(share * 100))
+        rows.append(summary(f"{share:.0%} of capacity", rate, asyncio.run(open_loop(target, times))))
+    return rows
+
+
+def least(share: float, cores: int, *, count: int = 200_000, seed: int = 1) -> float:
+    """The 99th percentile of the time spent by requests that come as a Poisson process at ``share`` of what ``cores`` can do, each taking
+    one core for a time of 1, first come first served and nothing else: what no service that computes each by itself can fall below."""
+    chance, free, at = random.Random(seed), [0.0] * cores, 0.0
+    spent: list[float] = []
+    for _ in range(count):
+        at += chance.expovariate(share * cores)
+        ends = max(at, heapq.heappop(free)) + 1
+        heapq.heappush(free, ends)
+        spent.append(ends - at)
+    return percentile(sorted(spent), 0.99)
 
 
 def verdicts(found: dict[str, list[Row]]) -> list[Row]:
-    """The aims beside what was found. Nothing is asserted."""
-    unloaded, (one, many), (seventy, full, double) = found["unloaded"][0], found["closed"], found["open"]
-    median = float(unloaded["p50 ms"])
+    """The aims beside what was found, and what can be had at all where each request is computed by itself, as on a CPU, whose passes cost
+    as much as the panels in them. Nothing is asserted."""
+    unloaded, (one, many) = found["unloaded"][0], found["closed"]
+    median, cores = float(unloaded["p50 ms"]), os.cpu_count() or 1
     gain = float(many["requests/s"]) / float(one["requests/s"])
 
-    def times(row: Row, of: float) -> str:
-        return "-" if row["p99 ms"] == "-" or not of else f"{float(row['p99 ms']) / of:.1f}"
+    def times(row: Row, of: object) -> str:
+        return "-" if "-" in (row["p99 ms"], of) or not of else f"{float(row['p99 ms']) / float(str(of)):.1f}"
 
-    full_p99 = 0.0 if full["p99 ms"] == "-" else float(full["p99 ms"])
+    aims: list[tuple[str, str, str, str]] = [
+        ("unloaded p50 / p99, ms", "< 30 / < 100", f"{median} / {unloaded['p99 ms']}", "-"),
+        ("32 clients over one, requests/s", "≥ 3", f"{gain:.1f}", f"{cores}, less the clients' share"),
+    ]
+    for said, rows in (("", found["open"]), (", max_wait_s 0.1", found["open, max_wait_s 0.1"])):
+        seventy, full, double = rows
+        aims += [
+            (f"p99 at 70 % over unloaded p50{said}", "< 2", times(seventy, median), f"{least(0.7, cores):.1f}"),
+            (f"shed at 200 %{said}", "about half", str(double["shed (RESOURCE_EXHAUSTED)"]), "50 %"),
+            (f"p99 of admitted at 200 % over that at 100 %{said}", "about 1", times(double, full["p99 ms"]), "1"),
+            (f"p99 of admitted at 200 % over that at 70 %{said}", "about 1", times(double, seventy["p99 ms"]), "1"),
+        ]
     return [
-        {"what": "unloaded p50 / p99, ms", "aim": "< 30 / < 100", "found": f"{median} / {unloaded['p99 ms']}"},
-        {"what": "32 clients over one, requests/s", "aim": "≥ 3", "found": f"{gain:.1f}"},
-        {"what": "p99 at 70 % over unloaded p50", "aim": "< 2", "found": times(seventy, median)},
-        {"what": "shed at 200 %", "aim": "about half", "found": double["shed (RESOURCE_EXHAUSTED)"]},
-        {"what": "p99 of admitted at 200 % over that at 100 %", "aim": "about 1", "found": times(double, full_p99)},
+        {"what": what, "aim": aim, "found": seen, f"at best on {cores} cores": best} for what, aim, seen, best in aims
     ]

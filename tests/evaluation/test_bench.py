@@ -61,7 +61,32 @@ def test_a_summary_of_nothing_answered_says_so() -> None:
 
 
 def test_the_batcher_shares_passes_that_cost() -> None:
-    assert [row["callers"] for row in batching.measure(4, clients=(1, 4))] == [1, 4]
+    closed = batching.measure(4, clients=(1, 4))
+    assert [row["callers"] for row in closed] == [1, 4]
+    rows = batching.opened([{"requests/s": 200.0}], 0.1)
+    assert [row["load"] for row in rows] == ["70% of capacity", "100% of capacity", "200% of capacity"]
+    for row in rows:
+        assert float(row["requests"]) > 0
+        assert row["other endings"] == row["by rules alone"] == 0
+
+
+def test_the_least_wait_is_that_of_queueing_theory() -> None:
+    """One core at half its capacity: 1 % waits longer than 3.3 times its service (M/D/1); a core that nobody shares keeps nobody waiting."""
+    assert load.least(0.5, 1) == pytest.approx(4.33, abs=0.1)
+    assert load.least(0.001, 1) == pytest.approx(1.0, abs=0.01)
+    assert load.least(0.7, 2) > 2 > load.least(0.7, 8)
+    assert load.least(0.7, 2, seed=2) == pytest.approx(load.least(0.7, 2), rel=0.1)
+
+
+def test_each_aim_stands_beside_what_was_found() -> None:
+    row = {"p50 ms": 10.0, "p99 ms": 40.0, "requests/s": 50.0, "shed (RESOURCE_EXHAUSTED)": "51.0%"}
+    opened = [row, {**row, "p99 ms": 80.0}, {**row, "p99 ms": 100.0}]
+    found = {"unloaded": [row], "closed": [row, {**row, "requests/s": 80.0}], "open": opened}
+    said = {str(one["what"]): one["found"] for one in load.verdicts({**found, "open, max_wait_s 0.1": opened[::-1]})}
+    assert said["32 clients over one, requests/s"] == "1.6"
+    assert said["p99 at 70 % over unloaded p50"] == "4.0"
+    assert said["p99 of admitted at 200 % over that at 70 %"] == "2.5"
+    assert said["p99 of admitted at 200 % over that at 70 %, max_wait_s 0.1"] == "0.4"
 
 
 @pytest.mark.slow
@@ -73,5 +98,5 @@ def test_a_quick_run_writes_its_report(tmp_path: Path) -> None:
     assert [row["what"] for row in found["http"]][:2] == ["LabCue, 20", "LabCue, 20"]
     assert "HealthChain was not measured" in (tmp_path / "report.md").read_text()
     assert [row["clients"] for row in found["load"]["closed"]] == [1, 32]
-    assert len(found["load"]["open"]) == 3
+    assert len(found["load"]["open"]) == len(found["load"]["open, max_wait_s 0.1"]) == len(found["batching open"]) == 3
     assert "## Throughput" in (tmp_path / "report.md").read_text()
