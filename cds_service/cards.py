@@ -12,8 +12,9 @@ care would make a hundred otherwise.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -87,9 +88,10 @@ def gather(
 
 @dataclass(slots=True)
 class _Draft:
-    """A card in the making. ``rows`` are the results of its table, the leading one first; ``earlier`` ones of the same tests,
+    """A card in the making: a critical result's, a pattern's, the gathered one, that of computed values, that of steps. ``rows`` are the results of its table, the leading one first; ``earlier`` ones of the same tests,
     ``informs`` and ``derived`` have found their place here."""
 
+    kind: Literal["critical", "pattern", "gathered", "computed", "changed"]
     indicator: Indicator
     rows: tuple[int, ...]
     pattern: Pattern | None = None
@@ -147,6 +149,7 @@ class _Composer:
         alone = [self._alone(indices) for indices in self._by_test([one for one in new if flags[one].critical])]
         together = [
             _Draft(
+                "pattern",
                 one.severity,
                 one.indices,
                 one,
@@ -156,23 +159,25 @@ class _Composer:
             if one.severity != "info"
         ]
         drafts = [*alone, *together]
-        others = []
+        others: list[int] = []
+        left: list[int] = []
         for index in new:
             if not flags[index].critical and index not in told:
                 home = self._with_its_newest(index, drafts)
                 if home is None:
-                    others.append(index)
+                    (left if self._moved_inside(index) else others).append(index)
                 elif index not in home.indices:
                     home.earlier.append(index)
-        gathered = _Draft("warning", tuple(self._newest_first(others)), suggest_from=tuple(others)) if others else None
-        if gathered is not None:
+        gathered = None
+        if others:
+            gathered = _Draft("gathered", "warning", tuple(self._newest_first(others)), suggest_from=tuple(others))
             drafts.append(gathered)
         for one in patterns:
             if one.severity == "info":
                 self._inform(one, gathered, drafts)
         self._place(self._computed(), together, alone, gathered, drafts)
-        if changed := self._changed(drafts):
-            drafts.append(_Draft("info", changed))
+        if changed := self._changed(drafts, {self._newer(flags[index]) for index in left}):
+            drafts.append(_Draft("changed", "warning" if left else "info", changed, earlier=self._newest_first(left)))
         return drafts
 
     def _told(self, patterns: Sequence[Pattern]) -> dict[int, Pattern]:
@@ -191,14 +196,20 @@ class _Composer:
         overtaken all of them, it leads the table."""
         newer = self._newer(self.verdict.flags[indices[0]])
         rows = tuple(indices) if newer is None else (newer, *indices)
-        return _Draft("critical", rows, suggest_from=(indices[0],))
+        return _Draft("critical", "critical", rows, suggest_from=(indices[0],))
 
     def _with_its_newest(self, index: int, drafts: Sequence[_Draft]) -> _Draft | None:
-        """The card that shows the newest result of the same test as abnormal, for one that was overtaken."""
+        """The card that shows the newest result of the same test, for one that was overtaken."""
         newer = self._newer(self.verdict.flags[index])
-        if newer is None or not self.verdict.flags[newer].abnormal:
-            return None
         return next((draft for draft in drafts if newer in draft.rows[:MAX_ROWS]), None)
+
+    def _moved_inside(self, index: int) -> bool:
+        """Whether a newer result lies inside its interval by a step worth a word: the two are told together."""
+        newer = self._newer(self.verdict.flags[index])
+        if newer is None:
+            return False
+        flag = self.verdict.flags[newer]
+        return not flag.abnormal and step(flag.basis) is not None and self.news(flag.subject.result.path)
 
     def _inform(self, pattern: Pattern, gathered: _Draft | None, drafts: list[_Draft]) -> None:
         """A pattern that only informs is told where its leading result is; it has a card of its own where none is."""
@@ -206,7 +217,7 @@ class _Composer:
         places = drafts if gathered is None else [gathered, *drafts]
         home = next((draft for draft in places if lead in draft.rows[:MAX_ROWS]), None)
         if home is None:
-            drafts.append(_Draft("info", pattern.indices, pattern))
+            drafts.append(_Draft("pattern", "info", pattern.indices, pattern))
         else:
             home.informs.append(pattern)
 
@@ -242,10 +253,11 @@ class _Composer:
                 home.derived.append(one)
         if lone:
             about = sorted({index for _, inputs in lone for index in inputs})
-            drafts.append(_Draft("info", tuple(about), derived=[one for one, _ in lone]))
+            drafts.append(_Draft("computed", "info", tuple(about), derived=[one for one, _ in lone]))
 
-    def _changed(self, drafts: Sequence[_Draft]) -> tuple[int, ...]:
-        """What lies inside its interval and in no card, yet has moved by a step worth a word; a possible mix-up of samples first."""
+    def _changed(self, drafts: Sequence[_Draft], wanted: Set[int | None]) -> tuple[int, ...]:
+        """What lies inside its interval and in no card (or is ``wanted``), yet has moved by a step worth a word; a possible mix-up
+        of samples first."""
         flags = self.verdict.flags
         shown = {index for draft in drafts for index in draft.indices}
         shown |= {index for draft in drafts for pattern in draft.informs for index in pattern.indices}
@@ -253,7 +265,7 @@ class _Composer:
             index: found.key
             for index, flag in enumerate(flags)
             if not flag.abnormal
-            and index not in shown
+            and (index not in shown or index in wanted)
             and (found := step(flag.basis)) is not None
             and self.news(flag.subject.result.path)
         }
@@ -292,11 +304,11 @@ class _Composer:
         )
         if draft.pattern is not None:
             summary, detail = write.pattern(draft.pattern, flags, table)
-        elif draft.indicator == "critical":
+        elif draft.kind == "critical":
             summary, detail = self._critical_summary(draft), table
-        elif draft.indicator == "warning":
+        elif draft.kind == "gathered":
             summary, detail = self._gathered_summary(draft.rows), table
-        elif draft.derived:
+        elif draft.kind == "computed":
             return self._finish(draft, write.computed_summary(draft.derived), write.derived_table(draft.derived))
         else:
             summary, detail = write.changed_summary([flags[index] for index in draft.rows]), table

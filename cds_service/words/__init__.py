@@ -36,7 +36,8 @@ def _param(language: str, name: str, value: str) -> str:
     if name in AMOUNTS:
         return typeset.numbers(typeset.unit(value), language)
     if name in TIMES:
-        return value[:-1] + template(language, "days") if value.endswith(" d") else value
+        shown = value[:-1] + template(language, "days") if value.endswith(" d") else value
+        return typeset.numbers(shown, language)
     if name == "code":
         return template(language, f"code-{value}")
     return value

@@ -314,3 +314,12 @@ def test_each_source_is_named_once() -> None:
 def test_a_title_that_asks_ends_once() -> None:
     cards = compose(_verdict("potassium=9.8 calcium=4.6 alp=11"), language="en")
     assert any("wrong tube?** " in card.detail for card in cards)
+
+
+def test_an_abnormal_result_left_by_a_step_stands_with_that_step() -> None:
+    at = {"effectiveDateTime": "2024-03-01T08:00:00Z"}
+    low = observation("na1", "2951-2", 124, "mmol/L", 135, 145, **at)
+    now = observation("na2", "2951-2", 136, "mmol/L", 135, 145, effectiveDateTime="2024-03-02T06:00:00Z")
+    (card,) = _cards(low, now)
+    assert (card.indicator, card.summary) == ("warning", "Sodium 136 mmol/L: +12 mmol/L in 22 h")
+    assert card.flags == (1, 0)

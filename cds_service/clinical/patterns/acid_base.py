@@ -13,13 +13,15 @@ from cds_service.domain import Evidence, Said
 _DRAW = timedelta(hours=1)
 _PH = ("ph", "ph-capillary", "ph-venous")
 _BICARBONATE = ("bicarbonate-arterial", "bicarbonate-capillary", "bicarbonate")
+_PCO2 = ("pco2", "pco2-capillary")
+_GAPS = ("anion-gap-corrected", "anion-gap")
 _ANCHORS = (*_PH, *_BICARBONATE)
 _LOW_PH, _HIGH_PH = 7.35, 7.45
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Numbers of one draw; ``gap`` is corrected for albumin where that is there. A venous pCO2 stands in for an arterial
+    """Numbers of one draw, none where each lies inside its own interval: a newborn's gas is no adult's. ``gap`` is corrected for albumin where that is there. A venous pCO2 stands in for an arterial
     one in nothing: it is left out; a capillary one is near enough."""
 
     seen: Seen
@@ -34,11 +36,14 @@ def state(seen: Seen) -> State:
     anchor = next((name for name in _ANCHORS if name in seen.newest), None)
     near = seen if anchor is None else seen.near(anchor, _DRAW)
 
-    def first(*names: str) -> float | None:
-        return next((number for name in names if (number := near.number(name)) is not None), None)
-
-    gap = first("anion-gap-corrected", "anion-gap")
-    return State(near, first(*_PH), first(*_BICARBONATE), first("pco2", "pco2-capillary"), gap)
+    used = [
+        next((name for name in names if near.number(name) is not None), None) for names in (_PH, _BICARBONATE, _PCO2)
+    ]
+    if all(near.code(name) == "N" for name in used if name is not None):
+        return State(near, None, None, None, None)
+    ph, bicarbonate, pco2 = (None if name is None else near.number(name) for name in used)
+    gap = next((number for name in _GAPS if (number := near.number(name)) is not None), None)
+    return State(near, ph, bicarbonate, pco2, gap)
 
 
 def _high_gap(found: State, limit: float) -> bool:
