@@ -26,6 +26,8 @@ import msgspec
 from training import build, finetune
 from training.config import Config, load
 from training.examples import DataError, Example, SlotLabel, read, write
+from training.saving import FINAL, TrainingFailed
+from training.slots_data import LONGEST, predict
 from training.split import SPLITS
 
 CONFIG = Path(__file__).parent / "configs" / "embedded.yaml"
@@ -90,13 +92,11 @@ def one_run(variant: Variant, config: Config, folder: Path, quiet: bool = True) 
     began = time.time()
     finetune.run(config, quiet=quiet)
     seconds = time.time() - began
-    final = config.output_dir / finetune.FINAL
+    final = config.output_dir / FINAL
     tokenizer, model = load_tokenizer(final), load_model(final, "cpu")
     serving = json.loads((final / "labcue.json").read_text(encoding="utf-8"))
     judged = [one for one in read(folder / "validation.ndjson.gz") if one.source.startswith("mimic")]
-    logits, truth, kept = finetune.predict(
-        model, tokenizer, label_ids(tokenizer, serving["label_tokens"]), judged, finetune.LONGEST
-    )
+    logits, truth, kept = predict(model, tokenizer, label_ids(tokenizer, serving["label_tokens"]), judged, LONGEST)
     return {"seconds": round(seconds), **figures(kept, logits, truth, serving["temperature"])}
 
 
@@ -169,7 +169,7 @@ def main(arguments: list[str] | None = None) -> int:
                     print(table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
                     if given.out:
                         given.out.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    except (DataError, finetune.TrainingFailed) as error:
+    except (DataError, TrainingFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(table(rows))

@@ -18,6 +18,7 @@ from typing import Any
 
 from training import build, export_onnx, finetune
 from training.config import load
+from training.saving import FINAL
 
 CONFIG = Path(__file__).parent / "configs" / "embedded.yaml"
 TARGET = Path(__file__).parents[1] / "cds_service" / "inference" / "embedded"
@@ -150,7 +151,7 @@ def main(arguments: list[str] | None = None) -> int:
             return status
         if status := finetune.main(["--config", str(CONFIG)]):
             return status
-    final = config.output_dir / finetune.FINAL
+    final = config.output_dir / FINAL
     try:
         export_onnx.export(final)
     except export_onnx.CannotExport as error:

@@ -174,6 +174,20 @@ def _checked(example: Example, file: Path, number: int) -> Example:
     return example
 
 
+def of_split(folder: Path, split: str, sources: Sequence[str] | None = None) -> list[Example]:
+    """A split of a dataset, mixed over its sources, the same way each time.
+
+    Raises:
+        DataError: it can't be read, holds nothing of ``sources``, or has one class only.
+    """
+    found = [example for example in read(folder / f"{split}.ndjson.gz") if sources is None or example.source in sources]
+    if not found:
+        raise DataError(f"{folder}: the {split} split holds nothing of sources {', '.join(sources or ())}")
+    if len({slot.label for example in found for slot in example.slots}) < 2:
+        raise DataError(f"{folder}: the {split} split has one class only")
+    return sorted(found, key=lambda one: hashlib.sha256(f"{one.group}{one.prompt}".encode()).digest())
+
+
 def encode(example: Example) -> bytes:
     """One line, its end included."""
     return _encoder.encode(example) + b"\n"

@@ -13,6 +13,8 @@ from training.examples import Example
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+LONGEST = 4096
+"""Tokens of the longest prompt that is trained on."""
 _LABEL = {label: index for index, label in enumerate(LABELS)}
 
 
@@ -94,3 +96,31 @@ def slot_logits(model: Any, batch: dict[str, Any], label_ids: Sequence[int]) -> 
         return head(hidden)[:, columns].float()
     positions, back = torch.unique(where, return_inverse=True)
     return model(**inputs, logits_to_keep=positions).logits[which, back][:, columns].float()
+
+
+def predict(
+    model: Any, tokenizer: Tokenizer, labels: Sequence[int], examples: Sequence[Example], longest: int, batch: int = 32
+) -> tuple[Any, Any, list[Example]]:
+    """Logits [n, 7] and labels [n] at all slots, in the order of the examples that are returned with them (those that fit)."""
+    import torch
+
+    kept: list[Example] = []
+    rows = []
+    for example in examples:
+        made, _ = encode([example], tokenizer, longest)
+        if made:
+            kept.append(example)
+            rows.append(made[0])
+    items = Rows(rows)
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index].ids))
+    parts: dict[int, Any] = {}
+    device = next(model.parameters()).device
+    model.eval()
+    with torch.inference_mode():
+        for start in range(0, len(order), batch):
+            chosen = order[start : start + batch]
+            inputs = {name: tensor.to(device) for name, tensor in collate([items[index] for index in chosen]).items()}
+            pieces = slot_logits(model, inputs, labels).cpu().split([len(rows[index].at) for index in chosen])
+            parts.update(zip(chosen, pieces, strict=True))
+    truth = torch.tensor([label for row in rows for label in row.labels])
+    return torch.cat([parts[index] for index in range(len(rows))]), truth, kept

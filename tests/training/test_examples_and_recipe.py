@@ -16,7 +16,8 @@ from fhir_adapter.prompt import LABELS, Prompt, Slot
 from training import build, from_bundles, simulate
 from training.config import load
 from training.examples import DataError, Example, read, write
-from training.finetune import main, plan, run
+from training.finetune import main, run
+from training.plan import plan
 from training.split import check_apart, split_of
 
 CATALOG = catalog.load()
