@@ -25,7 +25,7 @@ import msgspec
 
 from training import build, finetune
 from training.config import Config, load
-from training.examples import DataError, Example, SlotLabel, read, write
+from training.examples import DataError, Example, read, write
 from training.saving import FINAL, TrainingFailed
 from training.slots_data import LONGEST, predict
 from training.split import SPLITS
@@ -67,7 +67,7 @@ def singles(example: Example) -> Iterator[Example]:
         share = f"{99 if out else 0:+d}%" if side is not None else "unknown"
         counted = f"Outside their intervals: {int(out)} of {int(side is not None)}, {share}"
         prompt = "\n".join((lines[0], f"Tests · {listed}", counted, line, ""))
-        alone = SlotLabel(len(prompt) - 1, slot.label, slot.origin, slot.test, slot.numeric, slot.ground)
+        alone = msgspec.structs.replace(slot, end=len(prompt) - 1)
         yield msgspec.structs.replace(example, prompt=prompt, slots=(alone,))
 
 

@@ -38,9 +38,14 @@ class DataError(Exception):
     """Data that can't be trained on: names the file or field and what to do, never a value of a patient's."""
 
 
+Shares = tuple[float, float]
+"""Of all laboratories that could have sent a number, the share that would call it low, and high."""
+
+
 class SlotLabel(msgspec.Struct, frozen=True, array_like=True):
     """One slot: its end in the prompt (characters), the label, who says so, the test, whether the result is a number, and what a
-    judgement of it leans on (:data:`cds_service.domain.Ground`)."""
+    judgement of it leans on (:data:`cds_service.domain.Ground`). ``shares``: where the interval is withheld and the laboratory invented, what
+    training takes in place of one laboratory's word; calibration and every figure take the label."""
 
     end: int
     label: str
@@ -48,6 +53,7 @@ class SlotLabel(msgspec.Struct, frozen=True, array_like=True):
     test: str
     numeric: bool = True
     ground: str = "none"
+    shares: Shares | None = None
 
 
 class Example(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,11 +95,12 @@ def make(
     source: str,
     group: str,
     case: str,
+    shares: Mapping[int, Shares] | None = None,
     shuffle: random.Random | None = None,
     size: int = MAX_RESULTS,
 ) -> list[Example]:
     """The examples of a panel: prompts of at most ``size`` results. ``told`` maps a result's index in the panel to its label;
-    results without one stand in the prompt but train nothing. ``shuffle`` puts the results into another order first, so that no model leans on it."""
+    results without one stand in the prompt but train nothing. ``shares``: as in :class:`SlotLabel`, by the same index. ``shuffle`` puts the results into another order first, so that no model leans on it."""
     order = list(range(len(panel.results)))
     if shuffle is not None:
         shuffle.shuffle(order)
@@ -109,7 +116,15 @@ def make(
             placed = panel.results[slot.result]
             numeric = isinstance(placed.result.value, Quantity | Span)
             slots.append(
-                SlotLabel(slot.end, raised(label[0], placed), label[1], placed.series or "", numeric, ground_of(placed))
+                SlotLabel(
+                    slot.end,
+                    raised(label[0], placed),
+                    label[1],
+                    placed.series or "",
+                    numeric,
+                    ground_of(placed),
+                    None if shares is None else shares.get(order[slot.result]),
+                )
             )
         if slots:
             made.append(

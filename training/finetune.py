@@ -92,7 +92,7 @@ def _trainer(config: Config, model: Any, labels: Sequence[int], rows: Any, shown
             self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
             logits = slot_logits(model, inputs, labels)
-            total = torch.nn.functional.cross_entropy(logits, inputs["labels"], reduction="sum")
+            total = torch.nn.functional.cross_entropy(logits, inputs["targets"], reduction="sum")
             count = num_items_in_batch if num_items_in_batch is not None else inputs["labels"].numel()
             loss = total / count
             if not torch.isfinite(loss):

@@ -19,7 +19,8 @@ from fhir_adapter.catalog import Catalog
 from fhir_adapter.model import Coding, Intake, Patient, Quantity, ReferenceRange, Result, Sex
 from fhir_adapter.normalize import normalize
 from training.examples import SHUFFLED, DataError, Example, Told, group_of, make, without_history
-from training.simulate import LOINC, NOW, Laboratory, as_site, laboratory, side
+from training.laboratories import Laboratories, Laboratory, side
+from training.simulate import LOINC, NOW, as_site
 from training.split import Split, split_of
 
 SOURCE = "nhanes"
@@ -81,7 +82,7 @@ def examples(
         DataError: the file can't be read or a column is missing.
     """
     chance = random.Random(f"nhanes {seed}")
-    known = [laboratory(seed, number) for number in range(laboratories)]
+    known = Laboratories(seed, laboratories)
     try:
         with gzip.open(file, "rt", encoding="utf-8", newline="") as lines:
             rows = csv.DictReader(lines)
@@ -91,13 +92,13 @@ def examples(
             if missing:
                 raise DataError(f"{file}: has no column {', '.join(missing)}")
             for row in rows:
-                yield from _person(row, chance.choice(known), catalog, chance)
+                yield from _person(row, chance.choice(known.all), known, catalog, chance)
     except (OSError, EOFError, UnicodeDecodeError):
         raise DataError(f"{file}: can't be read; it must be gzipped CSV") from None
 
 
 def _person(
-    row: dict[str, str], where: Laboratory, catalog: Catalog, chance: random.Random
+    row: dict[str, str], where: Laboratory, known: Laboratories, catalog: Catalog, chance: random.Random
 ) -> Iterator[tuple[Split, Example]]:
     sex: Sex | None = {"1": "male", "2": "female"}.get(row["RIAGENDR"].split(".")[0])  # type: ignore[assignment]
     if sex is None or not row["RIDAGEYR"]:
@@ -137,5 +138,7 @@ def _person(
         panel = replace(panel, results=tuple(as_site(one) for one in panel.results))
     group = group_of(SOURCE, row["SEQN"])
     order = chance if chance.random() < SHUFFLED else None
-    for example in make(without_history(panel), told, source=SOURCE, group=group, case=case, shuffle=order):
+    shares = known.of_panel(panel, sex, age) if case == "usual" else None
+    panel = without_history(panel)
+    for example in make(panel, told, source=SOURCE, group=group, case=case, shares=shares, shuffle=order):
         yield split_of(group), example

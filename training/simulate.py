@@ -1,8 +1,8 @@
 """Invented laboratories and patients: panels with their labels, for a machine without data and for laboratories never seen.
 
 What is physiology here (which tests move together, and how far in a disease) is a rough sketch in units of the reference
-interval's half width; it teaches a model what an interval is worth, not medicine. Every laboratory invents its own limits around the
-catalog's: a model that sees many of them learns that the usual interval is a hint, and how good a one.
+interval's half width; it teaches a model what an interval is worth, not medicine. Bodies don't know who will measure them: where the interval
+is withheld, values lie around the usual one, whatever the laboratory prints (:mod:`training.laboratories`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from msgspec.structs import replace
@@ -31,104 +31,12 @@ from fhir_adapter.model import (
 )
 from fhir_adapter.normalize import normalize
 from training.examples import SHUFFLED, Example, Told, make, without_history
-from training.known_limits import known as known_limits
+from training.known_limits import Limits
+from training.laboratories import Laboratories, Laboratory, side
 from training.physiology import ABNORMAL_ANSWERS, FACTORS, NORMAL_ANSWERS, ORDERS, STATES
 
 LOINC = "http://loinc.org"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@dataclass(slots=True)
-class Laboratory:
-    """An invented laboratory: its limits, its ways of writing, how sick its patients are.
-
-    ``spread`` is how far its limits lie from the usual ones, as a share of the interval's width. ``sickness`` is the share of
-    patients with a disease; ``one_for_both`` laboratories don't tell the sexes apart.
-    """
-
-    name: str
-    chance: random.Random
-    spread: float
-    sickness: float
-    one_for_both: bool
-    named: bool
-    """Sends names, and no LOINC codes."""
-    flags_noise: float
-    limits: dict[tuple[str, str, int], tuple[float | None, float | None] | None] = field(default_factory=dict)
-
-    def interval(self, analyte: Analyte, sex: Sex | None, age: float) -> tuple[float | None, float | None] | None:
-        """The laboratory's own limits in the analyte's canonical unit; None where it has none."""
-        band = 0 if age >= 18 else 1 + int(age)
-        key = (analyte.id, "" if self.one_for_both else sex or "", band)
-        if key not in self.limits:
-            told = None if self.one_for_both else sex
-            usual = analyte.interval_for(sex=told, age_years=age, pregnant=None)
-            if age >= 18 and (printed := self._printed(analyte, told)) is not None:
-                self.limits[key] = printed
-            else:
-                self.limits[key] = None if usual is None else self._moved(analyte, usual.low, usual.high)
-        return self.limits[key]
-
-    def _printed(self, analyte: Analyte, sex: Sex | None) -> tuple[float | None, float | None] | None:
-        """For two of three tests that some laboratories' limits are known of, one of those."""
-        lists = known_limits().get(analyte.id)
-        chance = random.Random(f"{self.name} printed {analyte.id}")
-        if lists is None or chance.random() < 1 / 3:
-            return None
-        # A laboratory that doesn't tell the sexes apart prints the men's or the women's limits for both.
-        return chance.choice(tuple(zip(lists["male"], lists["female"], strict=True)))[
-            chance.randrange(2) if sex is None else sex == "female"
-        ]
-
-    def _moved(
-        self, analyte: Analyte, low: float | None, high: float | None
-    ) -> tuple[float | None, float | None] | None:
-        # One stream of chance for each test: both sexes move together.
-        chance = random.Random(f"{self.name} {analyte.id}")
-        if chance.random() < 0.25:  # many laboratories do take the textbook's limits
-            return low, high
-        shifts = [chance.gauss(0, 1) / math.sqrt(chance.gammavariate(2, 0.5)) for _ in range(2)]  # heavy tails
-        if low and high and low > 0:
-            if high / low > 2.5:
-                width = math.log(high / low)
-                low = low * math.exp(self.spread * width * _held(shifts[0]))
-                high = high * math.exp(self.spread * width * _held(shifts[1]))
-            else:
-                width = high - low
-                low, high = low + self.spread * width * _held(shifts[0]), high + self.spread * width * _held(shifts[1])
-        elif high:
-            high = high * math.exp(2 * self.spread * _held(shifts[1]))
-        elif low:
-            low = low * math.exp(2 * self.spread * _held(shifts[0]))
-        low, high = _rounded(low), _rounded(high)
-        if low is not None and high is not None and low >= high:
-            return None
-        return low, high
-
-
-def _held(shift: float) -> float:
-    return max(-3.0, min(3.0, shift))
-
-
-def _rounded(limit: float | None) -> float | None:
-    """Two or three figures, as laboratories write limits."""
-    if not limit:
-        return limit
-    return float(f"{limit:.2g}") if abs(limit) < 10 else float(f"{limit:.3g}")
-
-
-def laboratory(seed: int, number: int) -> Laboratory:
-    """The invented laboratory of that number; the same for the same seed."""
-    chance = random.Random(f"laboratory {seed} {number}")
-    return Laboratory(
-        name=f"simulated-{seed}-{number}",
-        chance=chance,
-        spread=chance.choice((0.04, 0.08, 0.12, 0.2)),
-        sickness=chance.choice((0.2, 0.5, 0.8, 1.0)),
-        one_for_both=chance.random() < 0.15,
-        named=chance.random() < 0.25,
-        flags_noise=0.002,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +89,6 @@ def number_at(where: float, low: float | None, high: float | None) -> float:
     return low * math.exp((where + 1) * 0.35)
 
 
-def side(number: float, low: float | None, high: float | None) -> str:
-    """N, L or H: a limit belongs to its interval."""
-    return "L" if low is not None and number < low else "H" if high is not None and number > high else "N"
-
-
 def figures(number: float, low: float | None, high: float | None) -> float:
     """As many decimals as a laboratory that writes such limits would report."""
     scale = max(abs(high or 0.0), abs(low or 0.0), 1e-6)
@@ -196,13 +99,14 @@ def figures(number: float, low: float | None, high: float | None) -> float:
 def examples(catalog: Catalog, *, count: int, seed: int = 1, laboratories: int = 400) -> Iterator[Example]:
     """``count`` panels of invented laboratories, a new patient each, in all cases of :data:`training.examples.CASES`."""
     chance = random.Random(f"simulate {seed}")
-    known = [laboratory(seed, number) for number in range(laboratories)]
+    known = Laboratories(seed, laboratories)
     judged = {id: analyte for id, analyte in catalog.analytes.items() if analyte.intervals and not analyte.descriptive}
     for number in range(count):
-        where = chance.choice(known)
+        where = chance.choice(known.all)
         case = chance.choices(("given", "site", "usual"), (0.25, 0.25, 0.5))[0]
         someone = person(chance, where.sickness)
         panel, told = simulate(where, someone, _order(chance, judged), case, catalog, chance)
+        shares = known.of_panel(panel, someone.sex, someone.age) if case == "usual" else None
         if told:
             yield from make(
                 panel,
@@ -210,6 +114,7 @@ def examples(catalog: Catalog, *, count: int, seed: int = 1, laboratories: int =
                 source="simulated",
                 group=f"simulated-{seed}-{number}",
                 case=case,
+                shares=shares,
                 shuffle=chance if chance.random() < SHUFFLED else None,
             )
 
@@ -231,7 +136,7 @@ def simulate(
     birth = NOW.date() - timedelta(days=int(someone.age * 365.2425))
     results: list[Result] = []
     truth: list[str] = []
-    own: list[tuple[float | None, float | None] | None] = []
+    own: list[Limits | None] = []
     for id in order:
         analyte = catalog.analytes.get(id)
         if analyte is None:
@@ -265,7 +170,7 @@ def as_site(one: PanelResult) -> PanelResult:
 
 def _result(
     number: int, where: Laboratory, analyte: Analyte, someone: Person, case: str, chance: random.Random
-) -> tuple[Result, str, tuple[float | None, float | None] | None] | None:
+) -> tuple[Result, str, Limits | None] | None:
     limits = where.interval(analyte, someone.sex, someone.age)
     ranges: tuple[ReferenceRange, ...] = ()
     if limits is None or (limits[0] is None and limits[1] is None):
@@ -276,8 +181,11 @@ def _result(
         if case == "given" and chance.random() < 0.4:
             ranges = (ReferenceRange(text="Negative"),)
         return _observation(number, where, analyte, value, ranges, chance), "A" if abnormal else "N", None
-    low, high = limits
-    at = figures(number_at(place(analyte, someone, chance), low, high), low, high)
+    low, high = around = limits
+    if case == "usual":
+        usual = analyte.interval_for(sex=someone.sex, age_years=someone.age, pregnant=None)
+        around = limits if usual is None else (usual.low, usual.high)
+    at = figures(number_at(place(analyte, someone, chance), *around), *around)
     if analyte.implausible_low is not None and at < analyte.implausible_low:
         at = low if low is not None else 0.0
     if analyte.implausible_high is not None and at > analyte.implausible_high:

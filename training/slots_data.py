@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cds_service.inference.slots import slot_tokens
 from fhir_adapter.prompt import LABELS, Prompt, Slot
-from training.examples import Example
+from training.examples import Example, Shares
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -20,11 +20,13 @@ _LABEL = {label: index for index, label in enumerate(LABELS)}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One prompt as tokens: ids, the positions of its slots' last tokens, and the label's index in LABELS at each."""
+    """One prompt as tokens: ids, the positions of its slots' last tokens, the label's index in LABELS at each, and the shares of
+    laboratories (:class:`training.examples.SlotLabel`) where there are some."""
 
     ids: list[int]
     at: list[int]
     labels: list[int]
+    shares: list[Shares | None]
 
 
 def encode(examples: Iterable[Example], tokenizer: Tokenizer, longest: int) -> tuple[list[Row], int]:
@@ -38,7 +40,14 @@ def encode(examples: Iterable[Example], tokenizer: Tokenizer, longest: int) -> t
             left += 1
             continue
         at = slot_tokens(Prompt(example.prompt, slots, example.version), encoding.offsets)
-        rows.append(Row(encoding.ids, at, [_LABEL[slot.label] for slot in example.slots]))
+        rows.append(
+            Row(
+                encoding.ids,
+                at,
+                [_LABEL[slot.label] for slot in example.slots],
+                [slot.shares for slot in example.slots],
+            )
+        )
     return rows, left
 
 
@@ -53,12 +62,12 @@ class Rows:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         row = self._rows[index]
-        return {"input_ids": row.ids, "at": row.at, "labels": row.labels}
+        return {"input_ids": row.ids, "at": row.at, "labels": row.labels, "shares": row.shares}
 
 
 def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Tensors of a batch: ``input_ids`` and ``attention_mask`` [rows, width], ``which`` and ``where`` [slots] (the row and the
-    position of each slot's last token), ``labels`` [slots]."""
+    position of each slot's last token), ``labels`` [slots], ``targets`` [slots, 7] (all on the label, or the shares of laboratories)."""
     import torch
 
     width = max(len(item["input_ids"]) for item in items)
@@ -67,13 +76,28 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for number, item in enumerate(items):
         ids[number, : len(item["input_ids"])] = torch.tensor(item["input_ids"])
         mask[number, : len(item["input_ids"])] = 1
+    labels = [label for item in items for label in item["labels"]]
+    shares = [shared for item in items for shared in item["shares"]]
     return {
         "input_ids": ids,
         "attention_mask": mask,
         "which": torch.tensor([number for number, item in enumerate(items) for _ in item["at"]]),
         "where": torch.tensor([at for item in items for at in item["at"]]),
-        "labels": torch.tensor([label for item in items for label in item["labels"]]),
+        "labels": torch.tensor(labels),
+        "targets": torch.tensor([target(*one) for one in zip(labels, shares, strict=True)]),
     }
+
+
+def target(label: int, shares: Shares | None) -> list[float]:
+    """What the loss wants at a slot: a probability for each of LABELS. A value past a critical limit keeps LL or HH as its low or high."""
+    wanted = [0.0] * len(LABELS)
+    if shares is None:
+        wanted[label] = 1.0
+    else:
+        for (plain, critical), share in zip((("L", "LL"), ("H", "HH")), shares, strict=True):
+            wanted[label if label == _LABEL[critical] else _LABEL[plain]] = share
+        wanted[_LABEL["N"]] = 1.0 - sum(shares)
+    return wanted
 
 
 def slot_logits(model: Any, batch: dict[str, Any], label_ids: Sequence[int]) -> Any:

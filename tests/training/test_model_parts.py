@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 
 from fhir_adapter import catalog
-from fhir_adapter.prompt import render
+from fhir_adapter.prompt import LABELS, render
 from training import build, compare, known_limits, simulate
 from training.calibrate import calibrate
+from training.config import NewModel
 from training.examples import Example, SlotLabel
+from training.laboratories import Laboratories, laboratory, side
+from training.models import lay_out_numbers, new_model
+from training.slots_data import target
 from training.split import split_of
 from training.tokenizer import new_tokenizer
 
@@ -66,7 +70,7 @@ def test_limits_that_are_none_are_named(text: str) -> None:
 def test_invented_laboratories_print_limits_that_laboratories_print() -> None:
     printed = set(known_limits.known()["sodium"]["male"])
     sodium = CATALOG.analytes["sodium"]
-    seen = [simulate.laboratory(1, number).interval(sodium, "male", 40) for number in range(60)]
+    seen = [laboratory(1, number).interval(sodium, "male", 40) for number in range(60)]
     share = sum(one in printed for one in seen) / len(seen)
     assert 0.5 < share < 0.95
     assert len(set(seen)) > 8
@@ -75,7 +79,7 @@ def test_invented_laboratories_print_limits_that_laboratories_print() -> None:
     pairs = set(zip(lists["male"], lists["female"], strict=True))
     haemoglobin = CATALOG.analytes["haemoglobin"]
     for number in range(60):
-        where = simulate.laboratory(2, number)
+        where = laboratory(2, number)
         men, women = (where.interval(haemoglobin, sex, 40) for sex in ("male", "female"))
         if men in lists["male"] and not where.one_for_both and women in lists["female"]:
             assert (men, women) in pairs or men == women
@@ -122,6 +126,55 @@ def test_singles_have_the_header_that_the_service_writes() -> None:
     example = Example(source="x", group="g", case="given", version=prompt.version, prompt=prompt.text, slots=slots)
     alone = [render(replace(panel, results=(one,))).text for one in panel.results]
     assert [one.prompt for one in compare.singles(example)] == alone
+
+
+def test_all_laboratories_together_say_what_share_would_call_a_number_low_or_high() -> None:
+    potassium = CATALOG.analytes["potassium"]
+    known = Laboratories(1, 80)
+    limits = [limits for one in known.all if (limits := one.interval(potassium, "male", 40)) is not None]
+    for number in (2.9, 3.4, 3.5, 4.2, 5.05, 5.1, 6.0):
+        sides = [side(number, *one) for one in limits]
+        shares = known.shares(potassium, "male", 40, number)
+        assert shares == pytest.approx((sides.count("L") / len(sides), sides.count("H") / len(sides)), abs=1e-4)
+    # A withheld interval teaches what all laboratories say; one that is shown teaches its own word.
+    shared = {"usual": 0, "site": 0, "given": 0}
+    for example in simulate.examples(CATALOG, count=60, laboratories=20):
+        shared[example.case] += sum(slot.shares is not None for slot in example.slots)
+        assert all(0 <= sum(slot.shares) <= 1 for slot in example.slots if slot.shares is not None)
+    assert shared["usual"] > 100
+    assert shared["site"] == shared["given"] == 0
+
+
+def test_the_loss_wants_the_laboratories_shares_and_keeps_what_is_critical() -> None:
+    n, low, high, _, critical_low, critical_high, _ = (LABELS.index(label) for label in LABELS)
+    assert target(high, None)[high] == 1.0
+    shared = target(n, (0.1, 0.25))
+    assert (shared[n], shared[low], shared[high]) == pytest.approx((0.65, 0.1, 0.25))
+    past = target(critical_high, (0.0, 1.0))
+    assert past[critical_high] == 1.0
+    assert past[high] == past[n] == 0
+    assert target(critical_low, (0.9, 0.0))[critical_low] == 0.9
+
+
+def test_near_numbers_start_with_near_embeddings() -> None:
+    import torch
+
+    torch.manual_seed(7)
+    tokenizer = new_tokenizer(CATALOG, [PROMPT.replace("+3.25", f"+{n / 100:.2f}") for n in range(0, 400, 5)])
+    model = new_model(NewModel(hidden_size=64, layers=1, heads=2, kv_heads=1), tokenizer.get_vocab_size())
+    before = model.get_input_embeddings().weight.detach().clone()
+    lay_out_numbers(model, tokenizer, 0.06)
+    after = model.get_input_embeddings().weight.detach()
+
+    def likeness(a: str, b: str) -> float:
+        one, other = (after[tokenizer.token_to_id(f"Ġ{text}")] for text in (a, b))
+        return float(torch.nn.functional.cosine_similarity(one, other, dim=0))
+
+    assert likeness("+0.8", "+0.9") > 0.8 > likeness("+0.8", "+1.2") > likeness("+0.8", "+3.0")
+    # Words and labels keep theirs, and no number is larger than they are.
+    word = tokenizer.token_to_id("Ġabove")
+    assert torch.equal(before[word], after[word])
+    assert float(after[tokenizer.token_to_id("Ġ+0.8")].std()) == pytest.approx(0.06, rel=0.4)
 
 
 def test_each_ground_is_calibrated_on_its_own_real_labels() -> None:
