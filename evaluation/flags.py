@@ -273,6 +273,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if not given.mimic_iv and not given.bundles:
         parser.error("give --mimic-iv or --bundles")
+    if given.bundles and not given.bundles.exists():
+        parser.error(f"--bundles {given.bundles}: there is no such file or folder")
     try:
         settings = Settings(
             engine=given.engine,

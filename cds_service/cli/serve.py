@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -103,6 +104,9 @@ def serve(
         records=records,
         log_level=log_level,
     )
+    os.environ.setdefault(
+        "GRPC_VERBOSITY", "NONE"
+    )  # grpc's C++ writes beside the log; what fails is said by the errors
     with ending():
         from cds_service.commands import serve as command
 

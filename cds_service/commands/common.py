@@ -29,8 +29,10 @@ def settings_from(
     faults = []
     for pair in sets or ():
         name, equals, value = pair.partition("=")
-        if not equals or name not in Settings.model_fields:
-            faults.append(Violation(name, "no such setting; write NAME=VALUE with a name of `labcue config`"))
+        if name not in Settings.model_fields:
+            faults.append(config.unknown(name))
+        elif not equals:
+            faults.append(Violation(name, f"write {name}=VALUE"))
         else:
             overrides[name] = value
     try:
@@ -49,9 +51,11 @@ def refuse(error: LabCueError) -> NoReturn:
 
 
 def complain(line: str, violations: Sequence[Violation] = ()) -> None:
-    """An error on stderr, safe for a terminal: one line, then one for each violation."""
+    """An error on stderr, safe for a terminal: one line, then one for each violation that says more."""
     print(plain(line, 2000), file=sys.stderr)
     for fault in violations:
+        if fault.description in line:
+            continue
         print(f"  {plain(fault.path, 500)}: {plain(fault.description, 500)}", file=sys.stderr)
 
 

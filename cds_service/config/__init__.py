@@ -4,7 +4,7 @@
 """
 
 from cds_service.config.kinds import POSTGRESQL
-from cds_service.config.load import load, origins
+from cds_service.config.load import load, origins, unknown
 from cds_service.config.settings import Settings
 
-__all__ = ["POSTGRESQL", "Settings", "load", "origins"]
+__all__ = ["POSTGRESQL", "Settings", "load", "origins", "unknown"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsConfigDict
 
 from cds_service.config.settings import Settings
@@ -30,13 +32,26 @@ def load(file: Path | None = None, **overrides: Any) -> Settings:
     try:
         return (Settings if file is None else FromFile)(**given)
     except ValidationError as error:
-        faults = tuple(
-            Violation(".".join(str(part) for part in fault["loc"]) or "settings", fault["msg"])
-            for fault in error.errors()
-        )
-        raise ConfigError(violations=faults) from None
-    except ValueError as error:  # a TOML file that isn't one
-        raise ConfigError(violations=(Violation("config", str(error)),)) from None
+        raise ConfigError(violations=tuple(_said(fault) for fault in error.errors())) from None
+    except (ValueError, OSError) as error:  # a file that isn't TOML or can't be opened
+        raise ConfigError(violations=(Violation("config", f"{file} can't be read as TOML: {error}"),)) from None
+
+
+def unknown(name: str) -> Violation:
+    """What to say of a name that no setting has."""
+    near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+    return Violation(
+        name, f"no such setting{f'; is {near[0]} meant?' if near else ''} (`labcue config` shows them all)"
+    )
+
+
+def _said(fault: ErrorDetails) -> Violation:
+    """One of pydantic's faults in words for those who set it."""
+    name = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return unknown(name)
+    said = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return Violation(name or "settings", said)
 
 
 def origins(settings: Settings, file: Path | None = None, **overrides: Any) -> dict[str, str]:

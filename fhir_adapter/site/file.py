@@ -185,6 +185,6 @@ def _check_aliases(entries: Sequence[tuple[str, SiteAlias]], faults: list[tuple[
 
 def _refuse(file: Path, faults: Sequence[tuple[str, str]]) -> ConfigError:
     violations = tuple(Violation(f"site {path}".strip(), f"{file}: {why}") for path, why in faults)
-    first = f"{faults[0][0]} {faults[0][1]}".strip()
+    first = ": ".join(part for part in faults[0] if part)
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     return ConfigError(f"{file}: {first}{more}", violations=violations)

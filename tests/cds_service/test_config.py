@@ -64,3 +64,35 @@ def test_a_missing_or_broken_file_is_a_clear_fault(tmp_path: Path) -> None:
     broken.write_text("port = = 1")
     with pytest.raises(ConfigError):
         config.load(broken)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "said"),
+    [
+        ("prot = 1\n", "prot", "no such setting; is port meant? (`labcue config` shows them all)"),
+        ("zzzzzz = 1\n", "zzzzzz", "no such setting (`labcue config` shows them all)"),
+        ('engine = "mistral"\n', "settings", "engine=mistral needs model_path"),
+        ("port = 99999\n", "port", "should be less than or equal to 65535"),
+    ],
+)
+def test_a_fault_is_said_in_words_for_who_set_it(tmp_path: Path, text: str, path: str, said: str) -> None:
+    file = tmp_path / "labcue.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        config.load(file)
+    assert [(one.path, one.description) for one in refused.value.violations] == [(path, said)]
+
+
+def test_a_file_that_is_not_toml_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "labcue.toml"
+    file.write_text("x = [")
+    with pytest.raises(ConfigError) as refused:
+        config.load(file)
+    assert refused.value.violations[0].description.startswith(f"{file} can't be read as TOML: ")
+
+
+def test_all_faults_among_settings_are_named_at_once() -> None:
+    with pytest.raises(ConfigError) as refused:
+        config.load(engine="mistral", tls_cert=Path("chain.pem"), adapter="north")
+    said = refused.value.violations[0].description
+    assert said == "tls_cert and tls_key go together; engine=mistral needs model_path; adapter must be one of adapters"
