@@ -257,7 +257,8 @@ class _Page:
             said.append(self.chrome["model"].format(probability=flag.probability))
         for basis in flag.basis:
             if basis.text and basis.kind not in ("interval", "model"):
-                cited = f" [{_note(notes, basis.citation)}]" if basis.citation and flag.abnormal else ""
+                named = basis.citation and (flag.abnormal or basis.kind == "delta")
+                cited = f" [{_note(notes, basis.citation)}]" if named else ""
                 said.append(f"{plain(basis.text, 300)}{cited}")
         return _Row(
             name=plain(flag.display, 60),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cds_service.clinical.show import unit_text
 from cds_service.domain import Basis, Code, Said
 from fhir_adapter.model import PanelResult, Patient
 from fhir_adapter.normalize import to_canonical
@@ -31,4 +32,8 @@ def _by_fasting_alone(placed: PanelResult, patient: Patient) -> Basis | None:
     if placed.canonical is None or placed.canonical > other.high:
         return None
     limit = (other.high - scale[1]) / scale[0]
-    return Basis("context", Said("about-fasting-alone", {"limit": f"{limit:.3g}"}), citation=other.source)
+    return Basis(
+        "context",
+        Said("about-fasting-alone", {"limit": f"{limit:.3g} {unit_text(placed)}".strip()}),
+        citation=other.source,
+    )

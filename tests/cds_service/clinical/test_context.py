@@ -53,7 +53,7 @@ def test_a_child_has_no_other_limit_than_the_fasting_one() -> None:
 def test_the_other_limit_is_said_in_the_reported_unit() -> None:
     (finding,) = found("glucose=7.0[mmol/L]").results
     (said,) = [basis for basis in finding.basis if basis.kind == "context"]
-    assert said.said.params == {"limit": "7.72"}
+    assert said.said.params == {"limit": "7.72 mmol/L"}
     assert "à jeun" in words.say("fr", said.said)
 
 
