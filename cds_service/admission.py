@@ -43,6 +43,11 @@ class Admission:
         """Returns once nothing runs or waits."""
         await self._empty.wait()
 
+    def check_room(self) -> None:
+        """Raises Overloaded where one more is not taken now."""
+        if self._inside >= self._limit or self._pace.too_long(self._inside, self._longest):
+            raise Overloaded
+
     def stream_turn(self) -> AbstractAsyncContextManager[Any]:
         """An item of a stream waits here, as long as it takes, before its time starts to run."""
         return self._turns
@@ -55,8 +60,8 @@ class Admission:
             Overloaded: running and waiting are full, or it would take too long (not with ``refuse=False``: for items that have their turn).
             DeadlineTooShort: no slot came free in time.
         """
-        if refuse and (self._inside >= self._limit or self._pace.too_long(self._inside, self._longest)):
-            raise Overloaded
+        if refuse:
+            self.check_room()
         self._enter()
         self._telemetry.waiting(1)
         try:

@@ -62,6 +62,10 @@ class Evaluator:
         if self.draining:
             raise Draining
 
+    def check_room(self) -> None:
+        """Raises Overloaded where one more would be refused: so that refusing costs next to nothing."""
+        self._admission.check_room()
+
     def stream_turn(self) -> AbstractAsyncContextManager[Any]:
         """An item of a stream waits here before its time starts to run; then it evaluates with ``refuse=False``."""
         return self._admission.stream_turn()

@@ -153,15 +153,16 @@ class Batcher:
 
     def _work(self) -> None:
         """The model's thread: waits, packs, computes; between passes, what is to be done alone."""
-        crowd, ended = 1, 0.0
+        crowd, left, ended = 1, 0, 0.0
         while self._waiting.wait(lambda: bool(self._jobs)):
             if self._jobs:
                 self._jobs.popleft().run()
             if crowd > 1 and time.monotonic() - ended < RECENT_S:
-                self._waiting.gather(crowd, self._limits.delay_s)
+                # Those answered are expected back beside those that waited meanwhile: else the two would take turns for good.
+                self._waiting.gather(crowd + left, self._limits.tokens, ended, self._limits.delay_s)
             if rows := self._waiting.take(self._limits.tokens):
                 crowd = self._pass(rows)
-                ended = time.monotonic()
+                left, ended = len(self._waiting), time.monotonic()
 
     def _pass(self, rows: Sequence[Row]) -> int:
         """Computes; each of ``rows`` has its scores, or its entry an error, afterwards. Returns how many entries there were."""

@@ -98,12 +98,20 @@ class Waiting:
             self._changed.wait_for(lambda: self._closed is not None or bool(self._entries) or until())
             return self._closed is None
 
-    def gather(self, wanted: int, seconds: float) -> None:
-        """Waits, counted from the arrival of the oldest entry, until ``wanted`` entries are there."""
+    def gather(self, wanted: int, tokens: int, ended: float, seconds: float) -> None:
+        """Waits until ``wanted`` entries are there or ``tokens`` tokens for a pass, at most ``seconds`` from when the pass before ended or
+        the oldest entry arrived, whichever is later. An engine that gains nothing from larger passes isn't kept waiting."""
         with self._changed:
-            if self._entries:
-                left = self._entries[0].arrived + seconds - time.monotonic()
-                self._changed.wait_for(lambda: self._closed is not None or len(self._entries) >= wanted, max(0.0, left))
+            if not self._entries or isinstance(self._entries[0].engine, PrefersSize):
+                return
+            until = max(ended, self._entries[0].arrived) + seconds
+            self._changed.wait_for(
+                lambda: self._closed is not None or len(self._entries) >= wanted or self._tokens() >= tokens,
+                max(0.0, until - time.monotonic()),
+            )
+
+    def _tokens(self) -> int:
+        return sum(len(row.ids) for entry in self._entries for row in entry.rows[entry.begun :])
 
     def take(self, tokens: int) -> list[Row]:
         """The rows of the next pass: at most ``tokens`` tokens (a longer row goes alone), all for the engine that the first entry

@@ -48,6 +48,8 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
 
         async def work(call: Call) -> cds_pb2.EvaluateResponse:
             self._check(request)
+            if request.request_id not in self._answers:
+                self._evaluator.check_room()
             adapter = _adapter(context)
             return await self._answers.once(request, lambda: self._evaluate(request, deadline, call, adapter), adapter)
 

@@ -115,6 +115,49 @@ def test_while_requests_come_in_together_a_pass_waits_for_as_many_as_before() ->
         assert [len(one) for one in some.engine.passes] == [1, 2, 2]
 
 
+def test_those_answered_and_those_who_waited_meanwhile_become_one_crowd() -> None:
+    """Two that come back at once and two that waited: one pass of four, not two of two in turn."""
+    with callers(delay_s=20.0) as some:
+        first = some.hold()
+        two = [some.ask(1), some.ask(2)]
+        some.engine.gate.set()
+        for done in (first, *two):
+            done.result(20)
+        assert some.engine.entered.acquire(timeout=20)
+        some._held = False
+        some.engine.gate.clear()
+        again = [some.ask(3), some.ask(4)]
+        assert some.engine.entered.acquire(timeout=20)
+        some._held = True
+        waited = [some.ask(5), some.ask(6)]
+        some.engine.gate.set()
+        assert all(right(one.result(20), number) for number, one in enumerate(again, 3))
+        some._held = False
+        back = [some.ask(7), some.ask(8)]
+        assert all(right(one.result(20), number) for number, one in enumerate((*waited, *back), 5))
+        assert [len(one) for one in some.engine.passes] == [1, 2, 2, 4]
+
+
+def test_a_full_pass_waits_for_nobody() -> None:
+    with callers(tokens=COST * 2, delay_s=60.0) as some:
+        first = some.hold()
+        four = [some.ask(number) for number in (1, 2, 3, 4)]
+        some.engine.gate.set()
+        assert all(right(one.result(20), number) for one, number in zip((first, *four), (99, 1, 2, 3, 4), strict=True))
+        assert [len(one) for one in some.engine.passes] == [1, 2, 2]
+
+
+def test_an_engine_that_gains_nothing_is_not_kept_waiting() -> None:
+    engine = Telling()
+    engine.pass_tokens = COST * 2  # type: ignore[attr-defined]
+    with callers(engine, delay_s=60.0) as some:
+        first = some.hold()
+        three = [some.ask(1), some.ask(2), some.ask(3)]
+        some.engine.gate.set()
+        assert all(right(one.result(20), number) for one, number in zip((first, *three), (99, 1, 2, 3), strict=True))
+        assert [len(one) for one in some.engine.passes] == [1, 2, 1]
+
+
 def test_a_pass_holds_tokens_not_requests_and_callers_take_turns() -> None:
     with callers(tokens=COST * 3) as some:
         first = some.hold()

@@ -98,6 +98,26 @@ async def test_a_bundle_past_the_limit_is_refused_with_our_error(serve: Serve) -
         assert (await client.evaluate(PANEL)).cards
 
 
+async def test_an_overload_refuses_no_answer_that_is_there(serve: Serve, gated: Gated) -> None:
+    async with (
+        serve(gated, max_concurrency=1, max_queue=0) as served,
+        AsyncLabCueClient(served.target, retry=ONCE) as client,
+    ):
+        gated.gate.set()
+        known = await client.evaluate(PANEL, request_id="known")
+        gated.gate.clear()
+        first = asyncio.create_task(client.evaluate(PANEL, request_id="first"))
+        assert await asyncio.to_thread(gated.begun.acquire)
+        assert await asyncio.to_thread(gated.begun.acquire)
+        joins = asyncio.create_task(client.evaluate(PANEL, request_id="first"))
+        with pytest.raises(Overloaded):
+            await client.evaluate(PANEL, request_id="another")
+        assert await client.evaluate(PANEL, request_id="known") == known
+        gated.gate.set()
+        assert await first == await joins
+        assert gated.calls == 2
+
+
 async def test_overload_is_refused_at_once_and_says_when_to_return(serve: Serve, gated: Gated) -> None:
     async with (
         serve(gated, max_concurrency=1, max_queue=1) as served,
