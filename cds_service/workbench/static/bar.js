@@ -1,10 +1,10 @@
 // A result on its interval: the interval always in the same place, what lies beyond it on a compressed scale.
 
 import { s } from "./dom.js";
-import { figures, look } from "./model.js";
+import { limit, look } from "./model.js";
 import { say } from "./words.js";
 
-const WIDTH = 320;
+const WIDTH = 220;
 const HEIGHT = 46;
 const MIDDLE = 23;
 const LOW = 0.31;
@@ -69,23 +69,23 @@ function band(result) {
   const to = high === null ? WIDTH - 2 : HIGH * WIDTH;
   const kind = result.intervalSource === "lab" ? "lab" : "usual";
   const parts = [s("rect", { class: `bar-band band-${kind}`, x: from, y: MIDDLE - 7, width: to - from, height: 14, rx: 4 })];
-  if (low !== null) parts.push(label(from, HEIGHT - 3, figures(low)));
-  if (high !== null) parts.push(label(to, HEIGHT - 3, figures(high)));
+  if (low !== null) parts.push(label(from, HEIGHT - 3, limit(low)));
+  if (high !== null) parts.push(label(to, HEIGHT - 3, limit(high)));
   return parts;
 }
 
 function zones({ low, high }, at) {
   const parts = [];
-  for (const [limit, from, to] of [
+  for (const [one, from, to] of [
     [low, 2, low === null ? 0 : at(low)],
     [high, high === null ? 0 : at(high), WIDTH - 2],
   ]) {
-    if (limit === null) continue;
-    const edge = limit === low ? to : from;
+    if (one === null) continue;
+    const edge = one === low ? to : from;
     parts.push(
       s("rect", { class: "bar-critical", x: from, y: MIDDLE - 7, width: Math.max(0, to - from), height: 14, rx: 4, fill: "url(#hatch)" }),
       s("line", { class: "bar-limit", x1: edge, x2: edge, y1: MIDDLE - 10, y2: MIDDLE + 10 }),
-      label(edge, 9, figures(limit)),
+      label(edge, 9, limit(one)),
     );
   }
   return parts;
@@ -108,8 +108,8 @@ export function described(result) {
 
 /** "2.8-6.2", "≤ 6.2", "≥ 2.8". */
 export function shownLimits({ low, high }) {
-  if (low !== null && high !== null) return `${figures(low)}-${figures(high)}`;
-  return high !== null ? `≤ ${figures(high)}` : `≥ ${figures(low)}`;
+  if (low !== null && high !== null) return `${limit(low)}-${limit(high)}`;
+  return high !== null ? `≤ ${limit(high)}` : `≥ ${limit(low)}`;
 }
 
 /** The hatching that all bars and charts share; it stands once in the page. */

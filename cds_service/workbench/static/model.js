@@ -54,3 +54,11 @@ export function clock(effective) {
 export function figures(value) {
   return String(Number(Number(value).toPrecision(5)));
 }
+
+/** A limit: as it was given, or in three figures where its many come of a conversion ("26.866"). */
+export function limit(value) {
+  const number = Number(value);
+  const given = Number(number.toPrecision(4)) === Number(number.toPrecision(9));
+  if (given) return String(Number(number.toPrecision(9)));
+  return Math.abs(number) >= 1000 ? String(Math.round(number)) : String(Number(number.toPrecision(3)));
+}

@@ -3,7 +3,7 @@
 import { mark } from "./bar.js";
 import { clean, h, put, s } from "./dom.js";
 import { badge } from "./results.js";
-import { clock, figures, look } from "./model.js";
+import { clock, figures, limit, look } from "./model.js";
 import { say } from "./words.js";
 
 const HEIGHT = 210;
@@ -205,6 +205,6 @@ function table(points) {
 
 function tableRow(point) {
   const { low, high } = point.limits ?? { low: null, high: null };
-  const interval = point.limits ? `${low === null ? "" : figures(low)}–${high === null ? "" : figures(high)}` : "";
+  const interval = point.limits ? `${low === null ? "" : limit(low)}–${high === null ? "" : limit(high)}` : "";
   return h("tr", { class: `result-${look(point.code)}` }, h("td", {}, clock(point.effective)), h("td", {}, clean(point.value, 60)), h("td", {}, interval), h("td", {}, badge(point.code)));
 }
