@@ -77,13 +77,13 @@ def _print(found: Report) -> None:
     for title, lines in (("Rule or pattern", found.rules), ("Analyte", found.analytes), ("Model", found.models)):
         if not lines:
             continue
-        table = Table(title=None, pad_edge=False, show_edge=False, box=None, header_style="bold")
-        table.add_column(title, min_width=26)
+        table = Table(pad_edge=False, show_edge=False, box=None, padding=(0, 1, 0, 0), header_style="bold")
+        table.add_column(title, min_width=23, overflow="fold")
         for name in ("sent", "answered", "overridden", "rate"):
             table.add_column(name, justify="right")
-        table.add_column("reasons", overflow="fold")
+        table.add_column("reasons", min_width=22, overflow="fold")
         for one in lines[:ROWS]:
-            reasons = ", ".join(f"{plain(reason, 40)} {count}" for reason, count in list(one.reasons.items())[:3])
+            reasons = "\n".join(f"{plain(reason, 40)} {count}" for reason, count in list(one.reasons.items())[:3])
             counts = (one.sent, one.answered, one.overridden)
             table.add_row(plain(one.name, 80), *(f"{count:,}" for count in counts), _rate(one), reasons)
         out.print()
