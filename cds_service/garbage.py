@@ -17,3 +17,10 @@ def spare_what_stays() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG, 10, 10)
+
+
+def let_go_of_what_was_replaced() -> None:
+    """To be called once something large that was there at the start has been replaced, as an adapter is: what stays is searched
+    again, so that the old one goes."""
+    gc.unfreeze()
+    gc.collect()

@@ -13,6 +13,7 @@ from cds_service import cards, policy
 from cds_service.clinical.assess import assess
 from cds_service.config import Settings
 from cds_service.domain import Card, Held, Thresholds, Verdict
+from cds_service.garbage import let_go_of_what_was_replaced
 from cds_service.inference.engine import Engine, SlotScores
 from cds_service.inference.engines import Change, Engines
 from cds_service.inference.panel import PanelScores, score_panel
@@ -133,7 +134,10 @@ class Pipeline:
 
     def reload(self) -> list[Change]:
         """Reads the adapters' folders again; requests go on meanwhile."""
-        return self.adapters.reload()
+        changes = self.adapters.reload()
+        if any(change.outcome == "loaded" for change in changes):
+            let_go_of_what_was_replaced()
+        return changes
 
     @property
     def knowledge(self) -> str:
