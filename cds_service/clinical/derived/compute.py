@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from cds_service.clinical.analytes import UNITS
 from cds_service.clinical.derived.formula import INTO, Formula, Limits, Person, limits
@@ -29,41 +29,80 @@ _PLAIN_UNITS = {
 _ARTERIAL = ("arter", "artér")
 
 
+class _Source(NamedTuple):
+    """An analyte that an input may be: its number times ``factor``, or (``times_limit``) as a multiple of its high limit."""
+
+    analyte: str
+    factor: float
+    times_limit: bool
+
+
+class _Input(NamedTuple):
+    """One input of a formula, passed by its ``name``: the first of ``sources`` that is there."""
+
+    name: str
+    sources: tuple[_Source, ...]
+    optional: bool
+
+
+class _Plan(NamedTuple):
+    """A formula with its inputs read. ``needed``: of each set an analyte must be there; most formulas are left at a glance."""
+
+    formula: Formula
+    inputs: tuple[_Input, ...]
+    needed: tuple[frozenset[str], ...]
+
+
+def _planned(formula: Formula) -> _Plan:
+    inputs = (
+        *(_read(text, optional=False) for text in formula.inputs),
+        *(_read(text, optional=True) for text in formula.optional),
+    )
+    needed = tuple(frozenset(source.analyte for source in one.sources) for one in inputs if not one.optional)
+    return _Plan(formula, inputs, needed)
+
+
+def _read(text: str, *, optional: bool) -> _Input:
+    first, *others = text.split("|")
+    sources = (_source(first, 1.0), *(_source(name, INTO[(name, first)]) for name in others))
+    return _Input(first, sources, optional)
+
+
+def _source(name: str, factor: float) -> _Source:
+    return _Source(name.removesuffix(_LIMIT), factor, name.endswith(_LIMIT))
+
+
+_PLANS = tuple(_planned(formula) for formula in FORMULAS)
+
+
 def with_derived(seen: Seen) -> Seen:
     """The same with every value that can be computed from it."""
     person = Person(seen.age(), seen.panel.patient.sex, seen.panel.patient.pregnant, seen.panel.patient.height_cm)
     found: dict[str, Derived] = {}
     whole = replace(seen, derived=found)
     there = set(seen.newest)
-    for formula, needed in _PLANS:
-        if any(names.isdisjoint(there) for names in needed):
+    for plan in _PLANS:
+        if any(names.isdisjoint(there) for names in plan.needed):
             continue
-        one = _compute(formula, whole, person)
+        one = _compute(plan, whole, person)
         if one is not None:
-            found[formula.id] = one
-            there.add(formula.id)
+            found[one.id] = one
+            there.add(one.id)
     return whole
 
 
-_PLANS = tuple(
-    (formula, tuple(frozenset(name.removesuffix(_LIMIT) for name in one.split("|")) for one in formula.inputs))
-    for formula in FORMULAS
-)
-"""Each formula with the analytes that each of its inputs may be: most formulas are left at a glance."""
-
-
-def _compute(formula: Formula, seen: Seen, person: Person) -> Derived | None:
+def _compute(plan: _Plan, seen: Seen, person: Person) -> Derived | None:
+    formula = plan.formula
     numbers: dict[str, float] = {}
     used: list[PanelResult] = []
     at: datetime | None = None
-    for wanted in (*formula.inputs, *formula.optional):
+    for wanted in plan.inputs:
         got = _input(wanted, seen)
-        together = got is not None and all(_together(one, at, formula) for one in got[1])
-        if got is None or not together:
-            if wanted in formula.optional:
+        if got is None or not all(_together(one, at, formula) for one in got[1]):
+            if wanted.optional:
                 continue
             return None
-        numbers[wanted.split("|")[0]] = got[0]
+        numbers[wanted.name] = got[0]
         used += (one for one in got[1] if not any(one is known for known in used))
         if at is None:
             at = next((one.result.effective for one in used if one.result.effective is not None), None)
@@ -80,17 +119,15 @@ def _compute(formula: Formula, seen: Seen, person: Person) -> Derived | None:
     return _made(formula, value, tuple(used), person, own)
 
 
-def _input(wanted: str, seen: Seen) -> tuple[float, Sequence[PanelResult]] | None:
+def _input(wanted: _Input, seen: Seen) -> tuple[float, Sequence[PanelResult]] | None:
     """An input's number and the results that it rests on."""
-    first, *_ = names = wanted.split("|")
-    for name in names:
-        if name.endswith(_LIMIT):
-            analyte = name.removesuffix(_LIMIT)
-            times, placed = seen.times_limit(analyte), seen.result(analyte)
+    for name, factor, times_limit in wanted.sources:
+        placed = seen.result(name)
+        if times_limit:
+            times = seen.times_limit(name)
             if times is not None and placed is not None:
                 return times, (placed,)
             continue
-        placed = seen.result(name)
         if placed is None:
             derived = seen.derived.get(name)
             if derived is not None:
@@ -99,7 +136,7 @@ def _input(wanted: str, seen: Seen) -> tuple[float, Sequence[PanelResult]] | Non
         number = _fraction(placed) if name == "fio2" else seen.number(name)
         if number is None or (name == "po2" and not _arterial(placed)):
             continue
-        return number * (1.0 if name == first else INTO[(name, first)]), (placed,)
+        return number * factor, (placed,)
     return None
 
 
