@@ -254,7 +254,7 @@ class _Page:
             limits = f"{self._shown(text)} ({source}{cited})"
         said = []
         if flag.HasField("probability"):
-            said.append(self.chrome["model"].format(probability=flag.probability))
+            said.append(self._shown(self.chrome["model"].format(probability=flag.probability)))
         for basis in flag.basis:
             if basis.text and basis.kind not in ("interval", "model"):
                 named = basis.citation and (flag.abnormal or basis.kind == "delta")
