@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import typer
+from opentelemetry.sdk.metrics import MeterProvider
 
 from cds_service.cli import app
 from cds_service.config import Settings
 from cds_service.errors import TABLE
+from cds_service.telemetry.instruments import instruments
 from fhir_adapter.errors import BENIGN_NOT_ASSESSED, NOT_ASSESSED_CODES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,6 +78,22 @@ def test_every_library_has_its_line() -> None:
     cells = re.findall(r"^\| ([^|]+) \|", _read("docs/libraries.md"), re.MULTILINE)
     named = {name for cell in cells for name in re.split(r",\s*|\s*\(", cell)}
     assert [one for one in wanted if re.split(r"[<>=\[]", one)[0] not in named] == []
+
+
+def test_every_metric_is_what_operators_are_told_to_watch() -> None:
+    """And nothing is told that isn't measured."""
+    table = re.search(r"## What to watch\n(.*?)\n## ", _read("docs/operations.md"), re.DOTALL)
+    assert table is not None
+    told = {
+        name for line in re.findall(r"^\| (`[^|]+) \|", table[1], re.MULTILINE) for name in re.findall(r"`(.+?)`", line)
+    }
+    found = instruments(MeterProvider(shutdown_on_exit=False).get_meter("labcue"))
+    assert told == {getattr(found, field.name).name for field in fields(found)}
+
+
+def test_every_page_stands_in_the_index() -> None:
+    named = set(re.findall(r"\]\(([\w-]+\.md)\)", _read("docs/README.md")))
+    assert named == {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
 
 
 def _anchors(page: Path) -> set[str]:
