@@ -154,6 +154,10 @@ def load_onnx(model_path: Path, *, threads: int = 0) -> OnnxEngine:
     if tokenizer.get_vocab_size() > config["vocab_size"]:
         raise refuse(model_path / "tokenizer.json", f"has more entries than the vocabulary of {config['vocab_size']}")
     session = _session(model_path / GRAPH, threads)
+    if tuple(one.name for one in session.get_inputs()) != INPUTS:
+        raise refuse(
+            model_path / GRAPH, "was written by another version; python -m training.export_onnx writes it again"
+        )
     said = session.get_modelmeta().custom_metadata_map
     if said.get(LABELS_KEY) != ",".join(LABELS):
         raise refuse(model_path / GRAPH, "was made for other labels")

@@ -262,6 +262,16 @@ def test_a_graph_that_is_none(exported: Path, copy: Copy) -> None:
         load_onnx(folder)
 
 
+def test_a_graph_that_asks_for_something_else(exported: Path, copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    import training.export_onnx
+
+    folder = copy(exported)
+    monkeypatch.setattr(training.export_onnx, "INPUTS", ("ids", "places"))
+    export(folder)
+    with pytest.raises(ConfigError, match=r"was written by another version; python -m training\.export_onnx"):
+        load_onnx(folder)
+
+
 def test_labels_in_another_order(exported: Path, copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
     import training.export_onnx
 

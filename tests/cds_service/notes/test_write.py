@@ -6,11 +6,13 @@ import json
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from cds_service.build import build_pipeline
 from cds_service.config import Settings
+from cds_service.inference import writing
 from cds_service.inference.mistral import MistralEngine, load_mistral
 from cds_service.inference.writing import whole
 from cds_service.notes.facts import prompt_of
@@ -126,6 +128,23 @@ def test_it_ends_when_the_caller_leaves_or_the_time_is_up(sound: Path) -> None:
     assert write(engine, cancelled=gone_after_three) == ""
     assert len(looked) == 4, "looked at between tokens, and not once more"
     assert write(engine, deadline=time.monotonic() - 1) == ""
+
+
+def test_the_time_is_up_between_two_tokens(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that moves on by one at each look: at the beginning, then after each token."""
+    clock = SimpleNamespace(now=0.0, sleep=time.sleep)
+
+    def monotonic() -> float:
+        clock.now += 1
+        return clock.now
+
+    clock.monotonic = monotonic
+    engine = load_mistral(sound, device="cpu")
+    monkeypatch.setattr(writing, "time", clock)
+    assert write(engine, deadline=5.0) == ""
+    assert clock.now == 5
+    clock.now = 0.0
+    assert write(engine, deadline=1000.0) == NOTE
 
 
 def test_flags_of_others_go_between_its_tokens(sound: Path) -> None:
