@@ -162,7 +162,7 @@ def main(arguments: list[str] | None = None) -> int:
         if there is not None and planned["memory_gib"] > there:
             raise DataError(
                 f"this needs about {planned['memory_gib']} GiB and the device has {there:.0f}; take lora, quantization: 4bit, "
-                f"gradient_checkpointing, or several GPUs (training/configs/fsdp.yaml)"
+                f"gradient_checkpointing, or several GPUs (training/configs/fsdp.yaml, deepspeed.yaml)"
             )
         if given.dry_run:
             return 0

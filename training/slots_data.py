@@ -103,8 +103,9 @@ def target(label: int, shares: Shares | None) -> list[float]:
 def slot_logits(model: Any, batch: dict[str, Any], label_ids: Sequence[int]) -> Any:
     """Logits over LABELS [slots, 7] in fp32, as serving reads them.
 
-    A plain model, or one with LoRA, gives its hidden states and only the slots' reach the head. A wrapped one (several GPUs)
-    must be called as a whole, so that its gradients are gathered: there the head runs at every position that is a slot in some row.
+    A plain model, or one with LoRA, gives its hidden states and only the slots' reach the head. Among several processes (DDP, FSDP, DeepSpeed)
+    a model must be called as a whole, so that its weights and gradients are gathered, and a wrapper can't be told from what it wraps: there the
+    head runs at every position that is a slot in some row.
     """
     import torch
 
@@ -112,7 +113,8 @@ def slot_logits(model: Any, batch: dict[str, Any], label_ids: Sequence[int]) -> 
     which, where = batch["which"], batch["where"]
     inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"], "use_cache": False}
     columns = torch.as_tensor(list(label_ids), device=batch["input_ids"].device)
-    if hasattr(core, "lm_head") and hasattr(core, "model"):
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if not together:
         hidden = core.model(**inputs).last_hidden_state[which, where]
         head = core.lm_head
         if type(head) is torch.nn.Linear:
