@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -32,11 +33,14 @@ async def test_one_place_is_enough_to_fill_a_pass(serve: Serve) -> None:
             pass
         engine.gate.clear()
         values = [4.0 + number / 10 for number in range(9)]
-        calls = [
-            asyncio.create_task(client.evaluate(bundle(observation("k", "2823-3", value, "mmol/L", 3.5, 5.1))))
-            for value in values
-        ]
-        assert await asyncio.to_thread(engine.entered.acquire)
+
+        def sent(value: float) -> asyncio.Task[Any]:
+            panel = bundle(observation("k", "2823-3", value, "mmol/L", 3.5, 5.1))
+            return asyncio.create_task(client.evaluate(panel))
+
+        calls = [sent(values[0])]
+        assert await asyncio.to_thread(engine.entered.acquire)  # alone: the second may else share its pass
+        calls += [sent(value) for value in values[1:]]
         waiting = pipeline.engine.batcher._waiting  # type: ignore[union-attr]
         while len(waiting) < 8:
             await asyncio.sleep(0)
