@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import Struct
+
 from cds_service.clinical.show import unit_text, value_text
 from cds_service.domain import Card, Flag, Held, Pattern, Verdict
 from cds_service.pseudonym import Pseudonyms
@@ -33,8 +35,7 @@ class Whose:
         return self.patient is not None and self.requester is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing that a card says: ``about`` names the result with its value, or the pattern with its results; ``rank`` is how
     bad it is."""
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from fhir_adapter import repeated, wire
 from fhir_adapter.errors import InvalidResource, LimitExceeded, NotJson, UnsupportedResource, Violation
@@ -19,8 +19,7 @@ _NO_CATEGORY: tuple[tuple[str, ...], bool] = ((), False)
 _HISTORY = re.compile(r"/_history/[^/]*$")
 
 
-@dataclass(slots=True, eq=False)
-class Item:
+class Item(Struct, eq=False):
     """One Observation that came in. ``observation`` is None where it can't be read: ``fault`` is then the element."""
 
     path: str
