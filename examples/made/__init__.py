@@ -1,0 +1,1 @@
+"""What the example bundles are made of; `make_bundles.py` writes them."""
