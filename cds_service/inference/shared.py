@@ -9,6 +9,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,14 @@ class SharedModel:
         """The last hidden states of ``ids`` (rows, tokens)."""
         body = self.model.model if self._compiled is None else self._compiled
         return body(input_ids=ids, use_cache=False).last_hidden_state
+
+    def cache(self, tokens: int) -> Any:
+        """Room for the keys and values of a text of so many tokens at most, where passes are compiled: of one size from the first token to
+        the last, since a cache that grows has a new shape for each. None for one that grows."""
+        if self._compiled is None:
+            return None
+        room = min(-(-tokens // BUCKET) * BUCKET, max(tokens, self.longest))
+        return import_module("transformers").StaticCache(config=self.model.config, max_cache_len=room)
 
     def step_aside(self, adapter: str | None) -> None:
         """Inside :meth:`using`, lets those in who wait, and comes back."""

@@ -69,6 +69,7 @@ def write(
             made = shared.model.generate(
                 input_ids=given,
                 attention_mask=torch.ones_like(given),
+                past_key_values=shared.cache(len(ids) + max_tokens),
                 generation_config=how,
                 stopping_criteria=transformers.StoppingCriteriaList([Over()]),
             )[0, len(ids) :].tolist()

@@ -14,6 +14,7 @@ from cds_service.build import build_pipeline
 from cds_service.config import Settings
 from cds_service.inference import writing
 from cds_service.inference.mistral import MistralEngine, load_mistral
+from cds_service.inference.shared import BUCKET
 from cds_service.inference.writing import whole
 from cds_service.notes.facts import prompt_of
 from cds_service.notes.write import writer_of
@@ -145,6 +146,24 @@ def test_the_time_is_up_between_two_tokens(sound: Path, monkeypatch: pytest.Monk
     assert clock.now == 5
     clock.now = 0.0
     assert write(engine, deadline=1000.0) == NOTE
+
+
+def test_where_passes_are_compiled_the_cache_keeps_its_size(sound: Path) -> None:
+    engine = load_mistral(sound, device="cpu", compiled=True)
+    sizes: set[int] = set()
+    made = engine._shared.cache
+
+    def cache(tokens: int) -> object:
+        found = made(tokens)
+        sizes.add(found.layers[0].max_cache_len)
+        return found
+
+    engine._shared.cache = cache  # type: ignore[method-assign]
+    assert write(engine) == NOTE
+    assert write(engine, max_tokens=40) == NOTE
+    assert len(sizes) == 1
+    assert sizes.pop() % BUCKET == 0
+    assert load_mistral(sound, device="cpu")._shared.cache(100) is None
 
 
 def test_flags_of_others_go_between_its_tokens(sound: Path) -> None:
