@@ -91,6 +91,26 @@ def test_every_metric_is_what_operators_are_told_to_watch() -> None:
     assert told == {getattr(found, field.name).name for field in fields(found)}
 
 
+def test_every_package_of_the_service_stands_in_the_architecture() -> None:
+    text = _read("docs/architecture.md")
+    packages = [path.parent.name for path in (ROOT / "cds_service").glob("*/__init__.py")]
+    assert [
+        name for name in sorted(packages) if f"`cds_service/{name}/`" not in text and f"`{name}/`" not in text
+    ] == []
+
+
+def test_every_path_that_the_pages_name_is_there() -> None:
+    """Files and folders of the repository in backquotes."""
+    named = {
+        (page.name, path)
+        for page in DOCUMENTS
+        for path in re.findall(
+            r"`((?:cds_service|fhir_adapter|training|evaluation|examples|tests)/[\w./-]+)`", page.read_text()
+        )
+    }
+    assert [one for one in sorted(named) if not (ROOT / one[1]).exists()] == []
+
+
 def test_every_page_stands_in_the_index() -> None:
     named = set(re.findall(r"\]\(([\w-]+\.md)\)", _read("docs/README.md")))
     assert named == {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
