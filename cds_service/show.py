@@ -17,7 +17,7 @@ from rich.text import Text
 
 from cds_service import typeset, words
 from cds_service.markdown import plain
-from fhir_adapter.errors import BENIGN_NOT_ASSESSED, DEGRADED_REASONS
+from fhir_adapter.errors import BENIGN_NOT_ASSESSED, DEGRADED_REASONS, Violation
 from labcue.v1 import cds_pb2
 
 COLOURS = {"critical": "bold white on red", "warning": "black on yellow", "info": "black on cyan"}
@@ -111,10 +111,12 @@ def render(
     return Group(*_Page(response, max_rows).parts(title, normal))
 
 
-def unread(message: str, code: str, *, title: str) -> RenderableType:
+def unread(message: str, code: str, faults: Sequence[Violation] = (), *, title: str) -> RenderableType:
     """A bundle that could not be judged at all: as plain to see as a card."""
     return Group(
-        Text(plain(title, 300), style="bold underline"), Text(f"✘ {plain(message, 400)} [{code}]", style="red")
+        Text(plain(title, 300), style="bold underline"),
+        Text(f"✘ {plain(message, 400)} [{code}]", style="red"),
+        *(Text(f"  {plain(fault.path, 500)}: {plain(fault.description, 500)}", style="red") for fault in faults),
     )
 
 

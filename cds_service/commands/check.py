@@ -80,6 +80,10 @@ def _failed(source: Source, code: str, message: str, violations: tuple[Violation
     return Outcome(source.name, INCOMPLETE, error=error, consumed=source.consumed)
 
 
+def _faults(error: dict[str, Any]) -> list[Violation]:
+    return [Violation(one["path"], one["description"]) for one in error.get("violations", ())]
+
+
 def run(
     settings: Settings, pipeline: Pipeline, paths: Sequence[str], form: Format, language: str | None, jobs: int = 1
 ) -> int:
@@ -94,12 +98,12 @@ def run(
         outcomes = (judge(pipeline, source, language, form) for source in sources)
     status, count = NORMAL, 0
     printer = _PRINTERS[form]
+    on_one_screen = form == "text" and sys.stdout.isatty() and sys.stderr.isatty()
     for outcome in printer(watched(outcomes, total_bytes(paths))):
         count += 1
         status = worst(status, outcome.status)
-        if outcome.error is not None:
-            faults = [Violation(one["path"], one["description"]) for one in outcome.error.get("violations", ())]
-            complain(f"{outcome.source}: {outcome.error['message']} [{outcome.error['code']}]", faults)
+        if outcome.error is not None and not on_one_screen:  # there it stands already
+            complain(f"{outcome.source}: {outcome.error['message']} [{outcome.error['code']}]", _faults(outcome.error))
     return status if count else INCOMPLETE
 
 
@@ -163,7 +167,8 @@ def _text(outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
             response = cds_pb2.EvaluateResponse.FromString(outcome.body)
             console.print(show.render(response, title=outcome.source))
         else:
-            console.print(show.unread(outcome.error["message"], outcome.error["code"], title=outcome.source))
+            error = outcome.error
+            console.print(show.unread(error["message"], error["code"], _faults(error), title=outcome.source))
         console.print()
         yield outcome
 

@@ -78,7 +78,7 @@ async def _send(client: AsyncLabCueClient, name: str, bundle: bytes, language: s
     try:
         response = await client.evaluate(bundle, language=language)
     except LabCueError as error:
-        console.print(show.unread(str(error), error.code, title=name))
+        console.print(show.unread(str(error), error.code, error.violations, title=name))
         return error
     console.print(show.render(response, title=name, max_rows=ROWS))
     return response

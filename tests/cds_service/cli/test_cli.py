@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -256,3 +257,17 @@ def test_a_path_cannot_write_on_the_terminal(tmp_path: Path) -> None:
     shown = _run("check", str(file))
     assert b"\x1b" not in shown.stdout + shown.stderr
     assert b"[bold]b.json" in shown.stdout
+
+
+def test_on_one_screen_a_fault_is_told_once() -> None:
+    """Both streams at one terminal; apart, each has it (see above)."""
+    parent, child = pty.openpty()
+    done = subprocess.run(
+        [*LABCUE, "check", "-", "--engine", "none"], input=b"{", stdout=child, stderr=child, timeout=120
+    )
+    os.close(child)
+    shown = os.read(parent, 65536).decode()
+    os.close(parent)
+    assert done.returncode == 3
+    assert shown.count("[not-json]") == 1
+    assert "Not JSON, or cut off." in shown
