@@ -59,6 +59,11 @@ def load(config: Config, train: Sequence[Example]) -> tuple[Tokenizer, Any]:
         tokenizer = load_tokenizer(folder)
     except LabCueError as error:
         raise DataError(str(error)) from None
+    if tokenizer.get_vocab_size() > model.config.vocab_size:
+        raise DataError(
+            f"{folder / 'tokenizer.json'}: has {tokenizer.get_vocab_size():,} entries and the model {model.config.vocab_size:,}: "
+            f"it belongs to another model"
+        )
     if config.lora is not None:
         import peft
 

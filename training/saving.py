@@ -7,13 +7,14 @@ import os
 import platform
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
 from fhir_adapter.prompt import PROMPT_VERSION
 from training import build
@@ -32,13 +33,21 @@ class TrainingFailed(Exception):
 
 
 def last_checkpoint(folder: Path) -> str | None:
-    """The last whole checkpoint; one without its trainer_state.json was cut off while it was written."""
-    found = [
-        path
-        for path in folder.glob("checkpoint-*")
-        if path.name.partition("-")[2].isdecimal() and (path / "trainer_state.json").is_file()
-    ]
+    """The last whole checkpoint; one that was cut off while it was written, or was damaged since, is passed over."""
+    found = [path for path in folder.glob("checkpoint-*") if path.name.partition("-")[2].isdecimal() and _whole(path)]
     return str(max(found, key=lambda path: int(path.name.partition("-")[2]))) if found else None
+
+
+def _whole(checkpoint: Path) -> bool:
+    """Whether it was written to its end (trainer_state.json comes last) and each of its files can be opened at its full length."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        for file in checkpoint.glob("*.safetensors"):
+            safe_open(str(file), framework="pt").keys()
+    except (OSError, ValueError, SafetensorError):
+        return False
+    # torch writes zip archives, whose directory stands at the end.
+    return all(zipfile.is_zipfile(file) for file in (*checkpoint.glob("*.pt"), *checkpoint.glob("*.pth")))
 
 
 def unwritten(error: Exception) -> str | None:
