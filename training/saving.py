@@ -43,7 +43,8 @@ def _whole(checkpoint: Path) -> bool:
     try:
         json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
         for file in checkpoint.glob("*.safetensors"):
-            safe_open(str(file), framework="pt").keys()
+            with safe_open(str(file), framework="pt"):
+                pass
     except (OSError, ValueError, SafetensorError):
         return False
     # torch writes zip archives, whose directory stands at the end.
