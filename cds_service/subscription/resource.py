@@ -6,9 +6,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-import orjson
-
 from cds_service.domain import Card
+from cds_service.hooks import answer
 from cds_service.pipeline import Evaluation
 
 Output = Literal["communication", "task", "flag", "webhook"]
@@ -83,7 +82,7 @@ _FLAG_CATEGORY = "http://terminology.hl7.org/CodeSystem/flag-category"
 
 def webhook(response: dict[str, Any], *, patient: str, key: str, at: datetime) -> bytes:
     """The CDS Hooks answer with what it answers."""
-    return orjson.dumps({"id": key, "patient": patient, "judgedAt": at.isoformat(timespec="seconds"), **response})
+    return answer.encoded({"id": key, "patient": patient, "judgedAt": at.isoformat(timespec="seconds"), **response})
 
 
 def _made(module: str, kind: str, content: dict[str, Any]) -> bytes:
