@@ -206,7 +206,7 @@ class _Page:
         elif not card.extension.subject.observations:
             rows += self._missing()
         if notes:
-            cited = "; ".join(f"[{number}] {plain(citation, 300).rstrip('.')}" for citation, number in notes.items())
+            cited = "; ".join(f"[{number}] {plain(citation, 300)}" for citation, number in notes.items())
             rows.append(Text(self._labelled(self.chrome["sources"], cited), style="dim italic"))
         for suggestion in (one for one in card.suggestions if one.actions):
             rows.append(Text(self._labelled(f"▸ {self.chrome['suggestion']}", plain(suggestion.label)), style="bold"))
@@ -294,8 +294,8 @@ def _about(card: cds_pb2.Card, observation: str) -> bool:
 
 
 def _note(notes: dict[str, int], citation: str) -> int:
-    """The number of a citation on its card."""
-    return notes.setdefault(citation, len(notes) + 1)
+    """The number of a citation on its card; a full stop more or less makes no other one."""
+    return notes.setdefault(citation.rstrip(". "), len(notes) + 1)
 
 
 @dataclass(frozen=True, slots=True)

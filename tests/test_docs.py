@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import tomllib
 from dataclasses import fields
@@ -10,10 +11,15 @@ from pathlib import Path
 import pytest
 import typer
 from opentelemetry.sdk.metrics import MeterProvider
+from rich.console import Console
 
+from cds_service import show
+from cds_service.build import build_pipeline
 from cds_service.cli import app
+from cds_service.commands.demo import ROWS
 from cds_service.config import Settings
 from cds_service.errors import TABLE
+from cds_service.rpc.wire import to_response
 from cds_service.telemetry.instruments import instruments
 from fhir_adapter.errors import BENIGN_NOT_ASSESSED, NOT_ASSESSED_CODES
 
@@ -109,6 +115,24 @@ def test_every_path_that_the_pages_name_is_there() -> None:
         )
     }
     assert [one for one in sorted(named) if not (ROOT / one[1]).exists()] == []
+
+
+def test_the_readme_shows_what_the_demo_shows(request: pytest.FixtureRequest) -> None:
+    """Its first two cards, as the service that ships answers. `--update-golden` writes them anew."""
+    block = re.search(r"<!-- demo-output -->\n```\n(.*?)\n…\n```", _read("README.md"), re.DOTALL)
+    assert block is not None
+    file = ROOT / "examples" / "bundles" / f"{block[1].splitlines()[0]}.json"
+    response = to_response(build_pipeline(Settings(engine="auto", language="en")).evaluate(file.read_bytes()))
+    page = io.StringIO()
+    screen = Console(width=80, file=page, color_system=None, markup=False, emoji=False, highlight=False)
+    screen.print(show.render(response, title=file.stem, max_rows=ROWS))
+    lines = [line.rstrip() for line in page.getvalue().splitlines()]
+    second = [index for index, line in enumerate(lines) if line.startswith("╰")][1]
+    shown = "\n".join(lines[: second + 1])
+    if request.config.getoption("--update-golden"):
+        (ROOT / "README.md").write_text(_read("README.md").replace(block[1], shown), encoding="utf-8")
+    else:
+        assert block[1] == shown, "pytest tests/test_docs.py --update-golden writes it anew"
 
 
 def test_every_page_stands_in_the_index() -> None:
