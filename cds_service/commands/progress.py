@@ -5,16 +5,23 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from cds_service.commands.check import Outcome
+
+class Consuming(Protocol):
+    """What came of a piece of the input, and how many bytes of it that took."""
+
+    @property
+    def consumed(self) -> int: ...
+
+
+Item = TypeVar("Item", bound=Consuming)
 
 PATIENCE_S = 1.0
 """The bar comes when the work has lasted this long."""
 
 
-def watched(outcomes: Iterator[Outcome], total: int | None) -> Iterator[Outcome]:
+def watched(outcomes: Iterator[Item], total: int | None) -> Iterator[Item]:
     """The same outcomes, with a bar while they come. ``total`` is the input's size in bytes, None where it isn't known.
 
     Only where stderr is a terminal and stdout is not: answers that scroll by are progress enough.

@@ -1,6 +1,6 @@
 """All settings, in one place: defaults, then the TOML file, then ``LABCUE_*`` variables, then the command line.
 
-``settings`` lists them; ``kinds`` checks each, ``together`` what must hold among several; ``load`` reads them, all faults at once.
+``settings`` lists them and what must hold among several; ``kinds`` checks each; ``load`` reads them, all faults at once.
 """
 
 from cds_service.config.kinds import POSTGRESQL
