@@ -11,7 +11,7 @@ export HF_HUB_OFFLINE := 1
 
 help:
 	@echo "make demo       set up, start the service, send the example bundles over gRPC, show the cards"
-	@echo "make test       set up, then the whole test suite (a few minutes)"
+	@echo "make test       set up, then the test suite without the slow ones (a few minutes)"
 	@echo "make setup      .venv with labcue in its bin"
 	@echo "make test-slow  the tests marked slow"
 	@echo "make lint       ruff, mypy --strict, import contracts"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -133,15 +134,17 @@ def judge_mimic(
 
 def judge_bundles(pipelines: dict[Case, Pipeline], path: Path) -> Iterator[tuple[list[Record], Timing]]:
     """FHIR bundles: the laboratory's interpretation is the truth, else its own interval. It is taken out of what is judged, and the
-    interval too where it is withheld."""
+    interval too where it is withheld. What can't be read is named on stderr and left out."""
     for source in read_all([str(path)]):
         if source.data is None:
+            print(f"left out: {source.name}: {source.fault}", file=sys.stderr)
             continue
         for case, pipeline in pipelines.items():
             try:
                 trace, truth, spent = _bare(pipeline, source.data, case)
-            except LabCueError:
-                continue
+            except LabCueError as error:
+                print(f"left out: {source.name}: {error} [{error.code}]", file=sys.stderr)
+                break
             group = group_of("fhir", trace.panel.patient.reference or source.name)
             yield _both(trace, truth, group, case, pipeline, spent)
 

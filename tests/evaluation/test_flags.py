@@ -123,3 +123,20 @@ def test_the_command_says_what_it_lacks(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["--mimic-iv", str(tmp_path), "--engine", "none"]) == 2
     with pytest.raises(SystemExit):
         main([])
+
+
+def test_a_bundle_that_cannot_be_read_is_named_and_the_others_are_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a-cut.json").write_bytes(PANEL[:40])
+    (tmp_path / "b-whole.json").write_bytes(PANEL)
+    assert main(["--bundles", str(tmp_path), "--engine", "none"]) == 0
+    said = capsys.readouterr()
+    assert said.err.count("a-cut.json: The bundle is not valid UTF-8 JSON. [not-json]") == 1
+    assert "b-whole.json" not in said.err
+
+
+def test_a_path_that_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--bundles", str(tmp_path / "gone.ndjson")])
+    assert "there is no such file or folder" in capsys.readouterr().err
