@@ -13,6 +13,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ def run(config: Config, *, quiet: bool = False) -> dict[str, Any]:
 
     if config.threads:
         torch.set_num_threads(config.threads)
+    if "tensorboard" in config.report_to and find_spec("tensorboard") is None:
+        raise DataError("report_to: tensorboard isn't installed: pip install 'labcue[train]', or leave it out")
     began = time.time()
     dataset = build.load_manifest(config.data)
     train = of_split(config.data, "train", config.sources)

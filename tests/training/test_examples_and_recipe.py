@@ -115,7 +115,7 @@ def _config(folder: Path, data: Path, **more: object) -> Path:
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
 def test_the_recipe_trains_a_model_that_the_service_loads(dataset: Path, tmp_path: Path) -> None:
-    config = load(_config(tmp_path, dataset))
+    config = load(_config(tmp_path, dataset, report_to=["tensorboard"]))
     planned = plan(config)
     assert planned["steps"] == 6
     trained = run(config, quiet=True)
@@ -130,6 +130,11 @@ def test_the_recipe_trains_a_model_that_the_service_loads(dataset: Path, tmp_pat
     assert len(scores) == len(slots)
     assert all(len(score.probabilities) == len(LABELS) for score in scores)
     assert engine.thresholds.default == trained["calibration"]["threshold"]
+    (told,) = (tmp_path / "run").rglob("events.out.tfevents.*")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    seen = EventAccumulator(str(told)).Reload()
+    assert [one.step for one in seen.Scalars("eval/loss")] == [3, 6]
 
 
 def test_mistakes_of_a_config_are_all_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from fhir_adapter.read import read
 from fhir_adapter.strict import uncollected
 from training.mimic_iv import Options, Rendered, commented_answer, encode, main, render, to_observation
 from training.mimic_observation import direction, truth_of
+from training.mimic_tables import by_subject, find_table
 
 ROW = {
     "labevent_id": "7",
@@ -232,6 +234,24 @@ def test_a_large_table_goes_through_bucket_files_and_comes_out_the_same(
     assert _bytes([first, *rendered]) == whole
     assert len(whole) == 17
     assert not any(scratch.iterdir())
+
+
+def test_a_large_table_takes_the_memory_of_its_largest_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [row | {"comments": f"{number} {'.' * 1000}"} for number, row in enumerate(_rows(24_000, 400))]
+    table = find_table(_source(tmp_path, rows), "labevents")
+
+    def peak(in_memory: int) -> int:
+        monkeypatch.setattr("training.mimic_tables.IN_MEMORY", in_memory)
+        tracemalloc.start()
+        try:
+            assert sum(len(rows) for _, rows in by_subject(table, tmp_path)) == 24_000
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    monkeypatch.setattr("training.mimic_tables.BUCKETS", 20)
+    # About a twentieth of the rows and the writers' buffers, 128 KiB a bucket, beside all of the rows.
+    assert peak(in_memory=300) * 2 < peak(in_memory=1_000_000)
 
 
 def test_bucket_files_are_gone_when_the_reader_stops_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
