@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 LONGEST = 4096
 """Tokens of the longest prompt that is trained on."""
+ATTENTION = 32 * 1024**2
+"""Prompts times their squared length that are judged at once: 128 MiB of attention weights a head."""
 _LABEL = {label: index for index, label in enumerate(LABELS)}
 
 
@@ -127,7 +129,10 @@ def slot_logits(model: Any, batch: dict[str, Any], label_ids: Sequence[int]) -> 
 def predict(
     model: Any, tokenizer: Tokenizer, labels: Sequence[int], examples: Sequence[Example], longest: int, batch: int = 32
 ) -> tuple[Any, Any, list[Example]]:
-    """Logits [n, 7] and labels [n] at all slots, in the order of the examples that are returned with them (those that fit)."""
+    """Logits [n, 7] and labels [n] at all slots, in the order of the examples that are returned with them (those that fit).
+
+    ``batch``: most prompts at once; long ones go in fewer, as attention takes memory by the square of a prompt's length.
+    """
     import torch
 
     kept: list[Example] = []
@@ -143,8 +148,10 @@ def predict(
     device = next(model.parameters()).device
     model.eval()
     with torch.inference_mode():
-        for start in range(0, len(order), batch):
-            chosen = order[start : start + batch]
+        while order:
+            # The longest first: memory that doesn't suffice is told at once.
+            size = max(1, min(batch, ATTENTION // len(rows[order[-1]].ids) ** 2))
+            order, chosen = order[:-size], order[-size:]
             inputs = {name: tensor.to(device) for name, tensor in collate([items[index] for index in chosen]).items()}
             pieces = slot_logits(model, inputs, labels).cpu().split([len(rows[index].at) for index in chosen])
             parts.update(zip(chosen, pieces, strict=True))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from fhir_adapter import catalog
 from fhir_adapter.prompt import LABELS, render
-from training import build, compare, known_limits, simulate
+from training import build, compare, known_limits, simulate, slots_data
 from training.calibrate import calibrate
 from training.config import NewModel
 from training.examples import Example, SlotLabel
@@ -253,3 +254,33 @@ def test_the_comparison_trains_every_variant(tmp_path: Path, capsys: pytest.Capt
     shown = capsys.readouterr().out
     for variant in compare.VARIANTS:
         assert variant.name in shown
+
+
+def test_long_prompts_are_judged_in_fewer_at_once_and_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    torch.manual_seed(7)
+    tokenizer = new_tokenizer(CATALOG, [PROMPT])
+    model = new_model(NewModel(hidden_size=64, layers=1, heads=2, kv_heads=1), tokenizer.get_vocab_size())
+    slots = (SlotLabel(PROMPT.index("=>\n") + 2, "HH", "flag", "potassium"),)
+    long = PROMPT + "".join(PROMPT.splitlines(keepends=True)[3:]) * 5
+    examples = [
+        Example(source="x", group=str(number), case="given", version="2", prompt=text, slots=slots)
+        for number, text in enumerate((PROMPT, long, PROMPT))
+    ]
+    sizes: list[int] = []
+    whole = slots_data.slot_logits
+
+    def counted(model: object, inputs: dict[str, torch.Tensor], labels: Sequence[int]) -> torch.Tensor:
+        sizes.append(len(inputs["input_ids"]))
+        return whole(model, inputs, labels)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(slots_data, "slot_logits", counted)
+    labels = range(len(LABELS))
+    at_once, truth, _ = slots_data.predict(model, tokenizer, labels, examples, 4096)
+    assert sizes == [3]
+    monkeypatch.setattr(slots_data, "ATTENTION", 2 * len(tokenizer.encode(PROMPT).ids) ** 2)
+    apart, _, _ = slots_data.predict(model, tokenizer, labels, examples, 4096)
+    assert sizes[1:] == [1, 2]
+    assert truth.tolist() == [LABELS.index("HH")] * 3
+    torch.testing.assert_close(at_once, apart)
