@@ -133,6 +133,8 @@ class Result(Struct, frozen=True):
     specimen: str | None = None
     method: str | None = None
     comments: tuple[str, ...] = ()
+    fasted: bool | None = None
+    """As the specimen or a fasting status says; see :mod:`fhir_adapter.fasting`."""
 
     @property
     def loinc(self) -> str | None:

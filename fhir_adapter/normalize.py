@@ -63,7 +63,17 @@ class _Places:
         age = age_years(self._patient.birth_date, result.effective or result.issued)
         form = None if measured is None else (measured.unit, measured.from_text)
         state = pregnancy(self._patient, result) if self._patient.pregnant else NOT_PREGNANT
-        same = (result.codings, result.name, result.specimen, result.comments, result.ranges, form, age, state)
+        same = (
+            result.codings,
+            result.name,
+            result.specimen,
+            result.comments,
+            result.fasted,
+            result.ranges,
+            form,
+            age,
+            state,
+        )
         found = self._settings.get(same)
         if found is None:
             found = self._settings[same] = self._setting(result, measured, age, state)

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from fhir_adapter import body, dates, elements, gestation, patient, repeated, strict, versions, wire
+from msgspec import Raw
+
+from fhir_adapter import body, dates, elements, fasting, gestation, patient, repeated, strict, versions, wire
 from fhir_adapter.errors import NoObservations, Violation
 from fhir_adapter.guard import checked
 from fhir_adapter.model import Intake, NotAssessed, Patient, Result
@@ -77,6 +79,14 @@ class _Shared(NamedTuple):
     specimen: str | None
     method: str | None
     comments: tuple[str, ...]
+    fasted: bool | None
+
+
+class _Drawn(NamedTuple):
+    """What a Specimen says of what was drawn."""
+
+    words: str | None = None
+    fasted: bool | None = None
 
 
 class _Reading:
@@ -88,6 +98,7 @@ class _Reading:
         self._pregnancies = patient.Pregnancies()
         self._heights = body.Heights()
         self._gestations = gestation.Gestations()
+        self._fastings = fasting.Fastings()
         self._results: list[Result] = []
         self._not_assessed: list[NotAssessed] = []
         self._count = 0
@@ -95,7 +106,7 @@ class _Reading:
         self._newest: datetime | None = None
         self._contained: dict[Key, tuple[wire.Reference | None, Item]] = {}
         self._reference: str | None = None
-        self._specimens: dict[str, str | None] | None = None
+        self._specimens: dict[str, _Drawn] | None = None
         self._moments: dict[str, datetime | None] = {}
 
     def intake(self, resource_type: str) -> Intake:
@@ -106,7 +117,7 @@ class _Reading:
         key = self._subjects.one(self._named)
         return Intake(
             self._patient(key),
-            tuple(self._results),
+            self._fastings.told(self._results, key) if self._fastings.said else tuple(self._results),
             tuple(self._not_assessed),
             self._count,
             resource_type,
@@ -168,20 +179,25 @@ class _Reading:
         elif gestation.is_gestation(told.code.loinc):
             self._gestations.observe(sent, told.code.loinc, subject.key, effective)
             elsewhere = True
+        elif fasting.STATUS in told.code.loinc:
+            self._fastings.observe(sent, subject.key, effective)
+            elsewhere = True
         if elsewhere:
             self._refuse_all(item, "not-laboratory")
             return
         method = sent.method
         reference = sent.subject.reference if sent.subject is not None else None
+        drawn = _Drawn() if sent.specimen is None else self._specimen(sent.specimen, item)
         shared = _Shared(
             status or "",
             reference,
             effective,
             self._moment(sent.issued) if sent.issued else None,
             categories,
-            None if sent.specimen is None else self._specimen(sent.specimen, item),
+            drawn.words,
             None if method is None else elements.words(method),
             _comments(sent),
+            drawn.fasted,
         )
         before = len(self._results)
         self._judge(sent, told, item.path, item.reference, shared, group=bool(sent.hasMember or sent.component))
@@ -246,6 +262,7 @@ class _Reading:
                 shared.specimen,
                 shared.method,
                 shared.comments,
+                shared.fasted,
             )
         )
 
@@ -257,29 +274,38 @@ class _Reading:
             at = self._moments[text] = dates.moment(text)
             return at
 
-    def _specimen(self, sent: wire.Reference, item: Item) -> str | None:
-        """What the specimen is, in words: its type where the Specimen was sent, else what the reference shows."""
+    def _specimen(self, sent: wire.Reference, item: Item) -> _Drawn:
+        """What the Specimen that is meant says; where none was sent, the words that the reference shows."""
         text = sent.reference
+        found: _Drawn | None = None
         if text and text.startswith("#"):
             for raw in item.siblings or ():
                 try:
                     if wire.header(raw).id == text[1:]:
-                        return elements.words(wire.specimen(raw).type) or sent.display
+                        found = _drawn(raw)
+                        break
                 except wire.FAULTS:
                     continue
-            return sent.display
-        if self._specimens is None:
-            self._specimens = _specimens(self._found)
-        return (self._specimens.get(unversioned(text)) if text else None) or sent.display
+        elif text:
+            if self._specimens is None:
+                self._specimens = _specimens(self._found)
+            found = self._specimens.get(unversioned(text))
+        found = found or _Drawn()
+        return found if found.words else found._replace(words=sent.display)
 
 
-def _specimens(found: Found) -> dict[str, str | None]:
-    made: dict[str, str | None] = {}
+def _drawn(raw: Raw) -> _Drawn:
+    specimen = wire.specimen(raw)
+    return _Drawn(elements.words(specimen.type), fasting.collected(specimen))
+
+
+def _specimens(found: Found) -> dict[str, _Drawn]:
+    made: dict[str, _Drawn] = {}
     for other in found.others:
         if other.type != "Specimen":
             continue
         try:
-            said = elements.words(wire.specimen(other.raw).type)
+            said = _drawn(other.raw)
         except wire.FAULTS:
             continue
         if other.id:

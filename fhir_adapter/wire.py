@@ -175,8 +175,14 @@ class Condition(Struct, gc=False):
     subject: Reference | None = None
 
 
+class Collection(Struct, gc=False):
+    fastingStatusCodeableConcept: CodeableConcept | None = None
+    fastingStatusDuration: Quantity | None = None
+
+
 class Specimen(Struct, gc=False):
     type: CodeableConcept | None = None
+    collection: Collection | None = None
 
 
 class Header(Struct, gc=False):
