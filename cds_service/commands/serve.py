@@ -12,6 +12,7 @@ from cds_service.garbage import spare_what_stays
 from cds_service.serving import Running, serve
 from cds_service.telemetry import logs
 from cds_service.trust.exposure import check_exposure
+from cds_service.turns import take_short_turns
 
 
 def run(settings: Settings) -> None:
@@ -26,6 +27,7 @@ def run(settings: Settings) -> None:
 
     def ready(server: Running) -> None:
         spare_what_stays()
+        take_short_turns()
         degraded = f"; degraded: {pipeline.degraded}, rules answer" if pipeline.degraded else ""
         host = f"[{settings.host}]" if ":" in settings.host.strip("[]") else settings.host
         if server.port is not None:

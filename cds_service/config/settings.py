@@ -64,7 +64,7 @@ class Settings(BaseSettings):
         description="fast reads the elements that matter; strict also validates in full with fhir.resources (R4B).",
     )
 
-    max_concurrency: int = Field(2, ge=1, description="Evaluations that compute at the same time.")
+    max_concurrency: int = Field(1, ge=1, description="Evaluations that compute at the same time.")
     max_queue: int = Field(
         32, ge=0, description="Evaluations more that may wait, in line or for the model; the next is refused."
     )
