@@ -15,6 +15,9 @@ from cds_service.trust.clients import current_client
 from fhir_adapter.errors import Cancelled, DeadlineTooShort, LabCueError, Overloaded
 
 T = TypeVar("T")
+LAST_MOMENT_S = 0.05
+"""A caller that leaves with no more than this left leaves because of its deadline: gRPC rounds a timeout up on its way, so that the caller's
+clock runs out first, and its leaving may arrive before the server's does."""
 
 
 async def guard(call: Call, context: Any, work: Callable[[Call], Awaitable[T]]) -> T:
@@ -40,9 +43,9 @@ async def guard(call: Call, context: Any, work: Callable[[Call], Awaitable[T]]) 
 
 
 def end_cancelled(call: Call, context: Any) -> None:
-    """The ending of a call whose task was cancelled: its deadline passed, or its caller left."""
+    """The ending of a call whose task was cancelled: its deadline passed, or its caller left before."""
     left = context.time_remaining()
-    if left is not None and left <= 0:
+    if left is not None and left <= LAST_MOMENT_S:
         call.end("DEADLINE_EXCEEDED", DeadlineTooShort.code)
     else:
         call.end("CANCELLED", Cancelled.code)

@@ -250,8 +250,9 @@ def test_a_large_table_takes_the_memory_of_its_largest_bucket(tmp_path: Path, mo
             tracemalloc.stop()
 
     monkeypatch.setattr("training.mimic_tables.BUCKETS", 20)
-    # About a twentieth of the rows and the writers' buffers, 128 KiB a bucket, beside all of the rows.
-    assert peak(in_memory=300) * 2 < peak(in_memory=1_000_000)
+    # About a twentieth of the rows and the writers' buffers, 128 KiB a bucket, beside all of the rows. The first pass may make the
+    # interpreter's table of interned texts grow, which in a process of many tests is larger than all of it.
+    assert min(peak(in_memory=300) for _ in range(2)) * 2 < peak(in_memory=1_000_000)
 
 
 def test_bucket_files_are_gone_when_the_reader_stops_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

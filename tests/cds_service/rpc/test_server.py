@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from cds_service.client import AsyncLabCueClient, LabCueClient, Retry
 from cds_service.pipeline import STEPS
+from cds_service.rpc.ending import LAST_MOMENT_S, end_cancelled
 from cds_service.rpc.server import NOT_SERVING, SERVING
 from cds_service.rpc.servicer import SERVICE
 from cds_service.rpc.wire import to_json
@@ -168,6 +169,30 @@ async def test_a_deadline_ends_the_work_and_frees_its_place(serve: Serve, gated:
             await asyncio.sleep(0.01)
         assert (await client.evaluate(PANEL)).cards
     assert _status(served)[0] == ("DEADLINE_EXCEEDED", "deadline-exceeded")
+
+
+@pytest.mark.parametrize(
+    ("left", "ending"),
+    [
+        (LAST_MOMENT_S, ("DEADLINE_EXCEEDED", "deadline-exceeded")),
+        (-0.1, ("DEADLINE_EXCEEDED", "deadline-exceeded")),
+        (LAST_MOMENT_S + 0.01, ("CANCELLED", "cancelled")),
+        (None, ("CANCELLED", "cancelled")),
+    ],
+)
+def test_who_leaves_at_the_last_moment_leaves_for_the_deadline(left: float | None, ending: tuple[str, str]) -> None:
+    ended: list[tuple[str, str]] = []
+
+    class Ended:
+        def end(self, status: str, error: str) -> None:
+            ended.append((status, error))
+
+    class Context:
+        def time_remaining(self) -> float | None:
+            return left
+
+    end_cancelled(Ended(), Context())  # type: ignore[arg-type]
+    assert ended == [ending]
 
 
 async def test_the_servers_own_deadline_caps_the_callers(serve: Serve, gated: Gated) -> None:
