@@ -128,8 +128,10 @@ class Page:
         self.driver.switch_to.active_element.send_keys(*keys)
 
     def press(self, name: str) -> None:
-        """Clicks the button with this text."""
-        self.driver.find_element(By.XPATH, f"//button[normalize-space(.)={json.dumps(name)}]").click()
+        """Clicks the button with this text, in the middle of the window: at its edge a long page may still move under the pointer."""
+        button = self.driver.find_element(By.XPATH, f"//button[normalize-space(.)={json.dumps(name)}]")
+        self.run("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", button)
+        button.click()
 
     def paste(self, bundle: bytes | str) -> None:
         """Pastes a bundle into the field: as one input, not key by key."""

@@ -382,6 +382,7 @@ def test_two_hundred_results_at_a_time(page: Page) -> None:
     page.tab("results")
     assert len(page.texts(".result .name strong")) == 200
     page.press("Show 10 more")
+    page.wait("return document.querySelectorAll('.result .name strong').length > 200")
     assert len(page.texts(".result .name strong")) == 210
     assert page.find(".count").text == "210 of 210 results"
 
