@@ -68,7 +68,7 @@ class Calibrate(_Part):
 
     lab: float = Field(0.999, gt=0, lt=1)
     site: float = Field(0.985, gt=0, lt=1)
-    usual: float = Field(0.965, gt=0, lt=1)
+    usual: float = Field(0.94, gt=0, lt=1)
     none: float = Field(0.80, gt=0, lt=1)
     words: float = Field(0.995, gt=0, lt=1)
     highest: float = Field(0.5, gt=0, lt=1)

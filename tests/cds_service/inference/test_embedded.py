@@ -93,6 +93,34 @@ def test_what_is_far_outside_the_usual_interval_is_flagged_without_the_laborator
     assert {flag.source for flag in flags} <= {"both", "rule"}
 
 
+def test_a_value_just_inside_its_usual_interval_is_not_called_abnormal(engine: OnnxEngine) -> None:
+    """A card that says "high" where normal is more likely cries wolf."""
+    analytes = (
+        "sodium",
+        "potassium",
+        "glucose",
+        "creatinine",
+        "alt",
+        "alp",
+        "haemoglobin",
+        "leucocytes",
+        "mcv",
+        "ferritin",
+    )
+    units = {CATALOG.analytes[name].loinc[0]: CATALOG.analytes[name].unit for name in analytes}
+    ones = normalize(read(bundle(*(observation(code, code, 1, unit) for code, unit in units.items()))), CATALOG)
+    inside = {}
+    for placed in ones.results:
+        assert placed.interval is not None
+        assert placed.interval.high is not None
+        low = placed.interval.low or 0
+        inside[placed.result.codings[0].code] = placed.interval.high - 0.02 * (placed.interval.high - low)
+    data = bundle(*(observation(code, code, value, units[code]) for code, value in inside.items() if code))
+    flags = Pipeline(Settings(), CATALOG, engine).evaluate(data).verdict.flags
+    assert [flag.subject.result.observation for flag in flags if flag.abnormal] == []
+    assert len(flags) == len(analytes)
+
+
 def test_files_that_were_changed_are_not_loaded(tmp_path: Path) -> None:
     from fhir_adapter.errors import ConfigError
 
