@@ -40,6 +40,9 @@ def test_it_is_small_whole_and_has_its_card() -> None:
     card = (EMBEDDED / "MODEL_CARD.md").read_text()
     for part in ("## Use", "## Data", "## Figures", "## Limits", "ODbL"):
         assert part in card
+    for ground, at in manifest["thresholds"].items():
+        assert f"{'no say' if at is None else at} ({ground})" in card
+    assert training["calibration"]["thresholds"] == manifest["thresholds"]
 
 
 def _flagged(engine: OnnxEngine, data: bytes) -> list[bool]:
