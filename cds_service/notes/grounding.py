@@ -221,12 +221,15 @@ class _Reader:
             self.faults.add("certainty")
 
     def _claims(self, text: str, said: Sequence[_Said], mentions: Sequence[_Mention]) -> None:
-        """Clause by clause: what is claimed of the analytes named there, else of those named just before."""
-        cuts = [match.start() for match in _CLAUSE.finditer(text)]
-        cuts += [one.start for one in said if one.word in self._words["joins"]]
+        """Clause by clause: what is claimed of the analytes named there, else of those named just before, else of the next. "High A and
+        B" is read as a claim of both."""
+        joins = {one.start for one in said if one.word in self._words["joins"]}
+        cuts = joins.union(match.start() for match in _CLAUSE.finditer(text))
         bounds = [0, *sorted(cuts), len(text)]
         pending: list[_Mention] = []
         last: list[_Mention] = []
+        claim: list[str] = []
+        joined: list[_Mention] = []
         for begin, end in pairwise(bounds):
             here = [mention for mention in mentions if begin <= mention.start < end]
             claimed = [one.word for one in said if begin <= one.start < end]
@@ -238,14 +241,18 @@ class _Reader:
             made = [word for word in claimed if any(word in self._words[kind] for kind in _CLAIMS)]
             pending += here
             if not made:
+                joined += here if begin in joins else []
                 continue
-            about = pending or last
+            about = pending or last or [mention for mention in mentions if mention.start >= end][:1]
             if about:
                 for mention in about:
                     self._hold(made, mention.facts)
                 last, pending = about, []
             else:
                 self._hold_all(made)
+            claim, joined = made, []
+        for mention in joined:
+            self._hold(claim, mention.facts)
 
     def _hold(self, claimed: Iterable[str], facts: Sequence[Fact]) -> None:
         for word in claimed:
