@@ -20,6 +20,7 @@ from cds_service.config import Settings
 from cds_service.pipeline import Evaluation, Trace, Work
 from cds_service.records.store import Records
 from cds_service.telemetry.setup import Call, Telemetry
+from cds_service.turns import step_back
 from fhir_adapter.errors import DeadlineTooShort, Draining
 
 T = TypeVar("T")
@@ -48,7 +49,9 @@ class Evaluator:
             settings.max_concurrency, settings.max_queue, telemetry, longest_s=settings.max_wait_s
         )
         inside = settings.max_concurrency + settings.max_queue
-        self._threads = ThreadPoolExecutor(inside + max(1, inside // 2), thread_name_prefix="evaluate")
+        self._threads = ThreadPoolExecutor(
+            inside + max(1, inside // 2), thread_name_prefix="evaluate", initializer=step_back
+        )
         self._back = threading.Semaphore(settings.max_concurrency)
         self.draining = False
 

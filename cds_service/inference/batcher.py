@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 from cds_service.inference.engine import Engine, FreesMemory, Prepared, Prepares, SlotScores
 from cds_service.inference.passes import judge
 from cds_service.inference.waiting import Entry, Row, Waiting
+from cds_service.turns import step_back
 from fhir_adapter.errors import Cancelled, EngineError, EngineLate, EngineStopped
 from fhir_adapter.prompt import Prompt
 
@@ -153,6 +154,7 @@ class Batcher:
 
     def _work(self) -> None:
         """The model's thread: waits, packs, computes; between passes, what is to be done alone."""
+        step_back()
         crowd, left, ended = 1, 0, 0.0
         while self._waiting.wait(lambda: bool(self._jobs)):
             if self._jobs:
