@@ -3,7 +3,8 @@
     python -m training.compare --data build/embedded/dataset --seeds 1 2 --epochs 1 --out docs/comparison.json
 
 Every variant trains on the same labelled results (the training split's real patients, and a sample of the others) for the same number of epochs, with the recipe of
-``configs/embedded.yaml``, and is judged on the validation split's real patients with the interval withheld. Thresholds are not fitted here: average
+``configs/embedded.yaml``, and is judged on the validation split's real patients with the interval withheld: a hospital's, which sent the training patients too,
+and people's under the limits of laboratories never seen (``strangers``: NHANES). Thresholds are not fitted here: average
 precision (the area under precision over recall) needs none, and both figures at 0.5 stand beside it.
 """
 
@@ -25,7 +26,7 @@ import msgspec
 
 from training import build, finetune
 from training.config import Config, load
-from training.examples import DataError, Example, read, write
+from training.examples import DataError, Example, SlotLabel, read, write
 from training.saving import FINAL, TrainingFailed
 from training.slots_data import LONGEST, predict
 from training.split import SPLITS
@@ -34,6 +35,10 @@ CONFIG = Path(__file__).parent / "configs" / "embedded.yaml"
 HEADER = 3
 """Lines of a prompt before its results (docs/prompt.md)."""
 GROUNDS = ("site", "usual")
+STRANGERS = "strangers"
+COLUMNS = (*GROUNDS, STRANGERS)
+JUDGED = "judged.ndjson.gz"
+"""What a run is judged on, whole: the folder's validation split holds a sample of it."""
 Lens = Literal["positions", "numbers"]
 
 
@@ -95,22 +100,23 @@ def one_run(variant: Variant, config: Config, folder: Path, quiet: bool = True) 
     final = config.output_dir / FINAL
     tokenizer, model = load_tokenizer(final), load_model(final, "cpu")
     serving = json.loads((final / "labcue.json").read_text(encoding="utf-8"))
-    judged = [one for one in read(folder / "validation.ndjson.gz") if one.source.startswith("mimic")]
+    judged = list(read(folder / JUDGED))
     logits, truth, kept = predict(model, tokenizer, label_ids(tokenizer, serving["label_tokens"]), judged, LONGEST)
     return {"seconds": round(seconds), **figures(kept, logits, truth, serving["temperature"])}
 
 
 def figures(examples: Sequence[Example], logits: Any, truth: Any, temperature: float) -> dict[str, Any]:
-    """Average precision, and precision and recall at 0.5, of numbers with the interval withheld, by ground."""
+    """Average precision, and precision and recall at 0.5, of numbers with the interval withheld: the hospital's by ground, and
+    the strangers' beside the usual interval."""
     import numpy as np
     from sklearn.metrics import average_precision_score
 
     p = 1 - (logits.double() / temperature).softmax(-1)[:, 0].numpy()
     abnormal = (truth != 0).numpy()
-    where = [(one.case, slot.ground) for one in examples for slot in one.slots]
+    where = [_column(one, slot) for one in examples for slot in one.slots]
     found: dict[str, Any] = {}
-    for ground in GROUNDS:
-        here = np.array([case == ground and of == ground for case, of in where])
+    for ground in COLUMNS:
+        here = np.array([column == ground for column in where])
         if not abnormal[here].any():
             continue
         flagged = p[here] >= 0.5
@@ -124,14 +130,27 @@ def figures(examples: Sequence[Example], logits: Any, truth: Any, temperature: f
     return found
 
 
+def _column(example: Example, slot: SlotLabel) -> str | None:
+    """Where a result counts: under the ground that its case leaves it, or under the strangers'."""
+    if slot.ground != example.case:
+        return None
+    if example.source.startswith("mimic"):
+        return slot.ground
+    return STRANGERS if slot.ground == "usual" else None
+
+
+def _judged_on(example: Example) -> bool:
+    return example.source.startswith("mimic") or (example.source == "nhanes" and example.case == "usual")
+
+
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """The runs as Markdown, one line each."""
-    head = "| variant | seed | seconds | " + " | ".join(f"{ground}: AP, P / R at 0.5" for ground in GROUNDS) + " |"
-    lines = [head, "|" + " --- |" * (3 + len(GROUNDS))]
+    head = "| variant | seed | seconds | " + " | ".join(f"{ground}: AP, P / R at 0.5" for ground in COLUMNS) + " |"
+    lines = [head, "|" + " --- |" * (3 + len(COLUMNS))]
     for row in rows:
         cells = [
             f"{one['average_precision']:.4f}, {one['precision']:.3f} / {one['recall']:.3f}" if one else "–"
-            for one in (row.get(ground) for ground in GROUNDS)
+            for one in (row.get(ground) for ground in COLUMNS)
         ]
         lines.append(f"| {row['variant']} | {row['seed']} | {row['seconds']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -180,10 +199,13 @@ def _derive(source: Path, folder: Path, panels: bool, share: float) -> None:
     """The dataset of a comparison, with a manifest, in ``folder``."""
     manifest = build.load_manifest(source)
     folder.mkdir()
+
+    def shown(examples: Iterable[Example]) -> Iterable[Example]:
+        return examples if panels else (alone for example in examples for alone in singles(example))
+
     for split in SPLITS:
-        chosen = sample(read(source / f"{split}.ndjson.gz"), share)
-        made = chosen if panels else (alone for example in chosen for alone in singles(example))
-        write(folder / f"{split}.ndjson.gz", made)
+        write(folder / f"{split}.ndjson.gz", shown(sample(read(source / f"{split}.ndjson.gz"), share)))
+    write(folder / JUDGED, shown(one for one in read(source / "validation.ndjson.gz") if _judged_on(one)))
     manifest["files"] = {name: build.digest(folder / name) for name in manifest["files"]}
     (folder / build.MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
 
