@@ -19,7 +19,7 @@ from cds_service.admission import Admission
 from cds_service.config import Settings
 from cds_service.pipeline import Evaluation, Trace, Work
 from cds_service.records.store import Records
-from cds_service.telemetry.setup import Call, Telemetry
+from cds_service.telemetry.setup import Call, Counts, Telemetry
 from cds_service.turns import step_back
 from fhir_adapter.errors import DeadlineTooShort, Draining
 
@@ -102,12 +102,12 @@ class Evaluator:
             DeadlineTooShort: the deadline (``time.monotonic``) passed, or is too near to begin.
         """
 
-        def judge(work: Work) -> tuple[Evaluation, T]:
+        def judge(work: Work) -> tuple[Counts | None, T]:
             evaluation = self._pipeline.evaluate(bundle, language=language, work=replace(work, adapter=adapter))
             evaluation, issue = self._records.settle(evaluation, user=user)
             written = write(evaluation)
             self._records.remember(issue)
-            return evaluation, written
+            return self._telemetry.counted(evaluation), written
 
         return await self._judged(judge, deadline, call, news, refuse=refuse)
 
@@ -116,18 +116,18 @@ class Evaluator:
     ) -> T:
         """As :meth:`evaluate`, with all that lies between input and answer."""
 
-        def judge(work: Work) -> tuple[Evaluation, T]:
+        def judge(work: Work) -> tuple[Counts | None, T]:
             trace = self._pipeline.trace(bundle, language=language, work=work)
             evaluation, issue = self._records.settle(trace.evaluation)
             written = write(replace(trace, evaluation=evaluation))
             self._records.remember(issue)
-            return evaluation, written
+            return self._telemetry.counted(evaluation), written
 
         return await self._judged(judge, deadline, call, None)
 
     async def _judged(
         self,
-        judge: Callable[[Work], tuple[Evaluation, T]],
+        judge: Callable[[Work], tuple[Counts | None, T]],
         deadline: float,
         call: Call,
         news: Callable[[str], bool] | None,
@@ -143,15 +143,15 @@ class Evaluator:
             with_model = _Away(lambda: loop.call_soon_threadsafe(slot.lend), self._back)
             work = Work(deadline, gone.is_set, call.observe, news, away=with_model)
 
-            def run() -> tuple[Evaluation, T]:
+            def run() -> tuple[Counts | None, T]:
+                # What was judged goes where it was made: its thousands of records cost another core four times as much to free.
                 try:
-                    evaluation, written = judge(work)
+                    return judge(work)
                 except (StopIteration, SystemExit, KeyboardInterrupt) as error:
                     # A future can't carry the first, and the others would end the server from within a request.
                     raise RuntimeError(type(error).__name__) from error
                 finally:
                     with_model.end()
-                return evaluation, written
 
             running = loop.run_in_executor(self._threads, run)
             slot.keep_until(running)
@@ -163,10 +163,9 @@ class Evaluator:
             if not done:
                 gone.set()
                 raise DeadlineTooShort
-            evaluation, written = running.result()
-        self._telemetry.verdict(
-            call.span, evaluation.verdict, evaluation.observations, len(evaluation.cards), evaluation.language
-        )
+            counts, written = running.result()
+        if counts is not None:
+            self._telemetry.found(call.span, counts)
         return written
 
     async def finish(self, grace: float) -> None:

@@ -24,8 +24,8 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from cds_service.config import Settings
-from cds_service.domain import Verdict
 from cds_service.inference.batcher import Pass
+from cds_service.pipeline import Evaluation
 from cds_service.telemetry import names
 from cds_service.telemetry.guard import METHODS, Attribute, allowed
 from cds_service.telemetry.instruments import instruments
@@ -142,25 +142,40 @@ class Telemetry:
             span.end()
             self._made.fetch_duration.record(time.perf_counter() - began, {**attributes, **ending})
 
-    def verdict(self, span: Span, verdict: Verdict, observations: int, cards: int, language: str) -> None:
-        """Counts what was found: codes and reasons, nothing of the results."""
+    def counted(self, evaluation: Evaluation) -> Counts | None:
+        """What :meth:`found` tells of an evaluation, which need not be kept for it; None where nobody would read it."""
+        if self._off:
+            return None
+        verdict = evaluation.verdict
+        return Counts(
+            Counter((flag.code, flag.source) for flag in verdict.flags),
+            Counter(entry.code for entry in verdict.not_assessed),
+            evaluation.observations,
+            len(evaluation.cards),
+            evaluation.language,
+            None if verdict.model is None else verdict.model.name,
+            verdict.degraded,
+        )
+
+    def found(self, span: Span, counts: Counts) -> None:
+        """Tells what was found: codes and reasons, nothing of the results."""
         found: dict[str, Attribute] = {
-            names.OBSERVATIONS: observations,
-            names.FLAGS: len(verdict.flags),
-            names.CARDS: cards,
-            names.LANGUAGE: language,
-            names.DEGRADED: bool(verdict.degraded),
+            names.OBSERVATIONS: counts.observations,
+            names.FLAGS: counts.flags.total(),
+            names.CARDS: counts.cards,
+            names.LANGUAGE: counts.language,
+            names.DEGRADED: bool(counts.degraded),
         }
-        if verdict.model is not None:
-            found[names.MODEL] = verdict.model.name
-        if verdict.degraded:
-            why = DEGRADED_REASONS.get(verdict.degraded, EngineError.code)
+        if counts.model is not None:
+            found[names.MODEL] = counts.model
+        if counts.degraded:
+            why = DEGRADED_REASONS.get(counts.degraded, EngineError.code)
             found[names.DEGRADED_REASON] = why
             self._made.degradations.add(1, self.attributes({names.DEGRADED_REASON: why}))
         span.set_attributes(self.attributes(found))
-        for (flagged, source), count in Counter((flag.code, flag.source) for flag in verdict.flags).items():
+        for (flagged, source), count in counts.flags.items():
             self._made.flags.add(count, self.attributes({names.CODE: flagged, names.SOURCE: source}))
-        for reason, count in Counter(entry.code for entry in verdict.not_assessed).items():
+        for reason, count in counts.not_assessed.items():
             self._made.not_assessed.add(count, self.attributes({names.REASON: reason}))
 
     def passed(self, seen: Pass) -> None:
@@ -181,6 +196,20 @@ class Telemetry:
             self._tracing.shutdown()
         if isinstance(self._metering, MeterProvider):
             self._metering.shutdown()
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many there are of each (code, source) among the flags and of each reason among what was not assessed, and what else
+    a span says of an answer."""
+
+    flags: Counter[tuple[str, str]]
+    not_assessed: Counter[str]
+    observations: int
+    cards: int
+    language: str
+    model: str | None = None
+    degraded: str | None = None
 
 
 @dataclass(slots=True)
