@@ -8,7 +8,7 @@ from datetime import datetime
 from fhir_adapter import elements, units, wire
 from fhir_adapter.subjects import Key
 
-_HEIGHT = frozenset({"8302-2", "3137-7", "3138-5", "8306-3", "8301-4"})
+CODES = frozenset({"8302-2", "3137-7", "3138-5", "8306-3", "8301-4"})
 """LOINC: body height, measured, stated, lying, estimated."""
 _PLAUSIBLE = (20.0, 250.0)
 """cm; anything else is an error of unit or entry."""
@@ -16,7 +16,7 @@ _PLAUSIBLE = (20.0, 250.0)
 
 def is_height(loinc: frozenset[str]) -> bool:
     """Whether an Observation of these codes is a body height rather than a result."""
-    return not _HEIGHT.isdisjoint(loinc)
+    return not CODES.isdisjoint(loinc)
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from fhir_adapter import body, dates, elements, fasting, gestation, patient, repeated, strict, versions, wire
 from fhir_adapter.errors import NoObservations, Violation
@@ -40,6 +40,8 @@ _NOT_JUDGED = {
 }
 _JUDGED = frozenset({"final", "amended", "corrected", "appended", "preliminary", "unknown"})
 """http://hl7.org/fhir/observation-status, R4 to R6."""
+_CONTEXT = body.CODES | gestation.CODES | {patient.PREGNANCY_STATUS, fasting.STATUS}
+"""LOINC of Observations that say something of the patient by which the results are judged."""
 
 
 def read(
@@ -68,7 +70,7 @@ def read(
     return _Reading(found).intake(resource_type)
 
 
-class _Shared(NamedTuple):
+class _Shared(Struct, frozen=True):
     """What a component takes over from its Observation."""
 
     status: str
@@ -168,9 +170,11 @@ class _Reading:
         if sent.focus or not subject.patient:
             self._refuse_all(item, "not-the-patient")
             return
-        categories, elsewhere = item.category
+        categories, elsewhere = told.category
         effective = self._moment(sent.effectiveDateTime) if sent.effectiveDateTime else dates.effective(sent)
-        if patient.is_pregnancy_status(told.code.loinc):
+        if _CONTEXT.isdisjoint(told.code.loinc):
+            pass
+        elif patient.is_pregnancy_status(told.code.loinc):
             self._pregnancies.observe(sent, subject.key, effective)
             elsewhere = True
         elif body.is_height(told.code.loinc):

@@ -11,8 +11,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
-from msgspec import Raw
-
 from fhir_adapter import elements, wire
 from fhir_adapter.model import Coding, ReferenceRange
 
@@ -39,33 +37,39 @@ class Misread(Exception):
 
 
 class Told(NamedTuple):
-    """What an Observation or a component says beside its value."""
+    """What an Observation or a component says beside its value. ``category`` is as :func:`elements.categories` gives it."""
 
     code: Code
     ranges: tuple[ReferenceRange, ...] | elements.Fault
     interpretation: tuple[str, ...]
+    category: tuple[tuple[str, ...], bool]
 
 
 def told(sent: wire.Judged) -> Told:
-    """The repeated elements of one Observation or component. Raises Misread."""
-    return Told(
-        _NO_CODE if sent.code is wire.EMPTY else _read(_code, sent.code, ".code"),
-        () if sent.referenceRange is wire.EMPTY else _read(_ranges, sent.referenceRange, ".referenceRange"),
-        () if sent.interpretation is wire.EMPTY else _read(_interpretation, sent.interpretation, ".interpretation"),
-    )
-
-
-def category(sent: wire.Observation) -> tuple[tuple[str, ...], bool]:
-    """As :func:`elements.categories`. Raises Misread."""
-    return ((), False) if sent.category is wire.EMPTY else _read(_category, sent.category, ".category")
+    """The repeated elements of one Observation or component: most come together as they came before. Raises Misread."""
+    category = sent.category if isinstance(sent, wire.Observation) else wire.EMPTY
+    parts = bytes(sent.code), bytes(sent.referenceRange), bytes(sent.interpretation), bytes(category)
+    return _together(*parts) if max(map(len, parts)) <= LONGEST else _one_by_one(*parts)
 
 
 _NO_CODE = Code()
 
 
-def _read(understand: Callable[[bytes], T], sent: Raw, element: str) -> T:
+def _one_by_one(code: bytes, ranges: bytes, interpretation: bytes, category: bytes) -> Told:
+    return Told(
+        _read(_code, code, ".code") if code else _NO_CODE,
+        _read(_ranges, ranges, ".referenceRange") if ranges else (),
+        _read(_interpretation, interpretation, ".interpretation") if interpretation else (),
+        _read(_category, category, ".category") if category else ((), False),
+    )
+
+
+_together = lru_cache(ROOM)(_one_by_one)
+
+
+def _read(understand: Callable[[bytes], T], sent: bytes, element: str) -> T:
     try:
-        return understand(bytes(sent))
+        return understand(sent)
     except wire.FAULTS as fault:
         raise Misread(element, fault) from None
 

@@ -15,7 +15,6 @@ from fhir_adapter.guard import too_deep
 _AT = re.compile(r" - at `\$(?P<path>[^`]*)`$")
 _BYTE = re.compile(r"\(byte (\d+)\)$")
 _CHOICE = re.compile(r"\.(value|effective)[A-Z][A-Za-z]*")
-_NO_CATEGORY: tuple[tuple[str, ...], bool] = ((), False)
 _HISTORY = re.compile(r"/_history/[^/]*$")
 
 
@@ -27,7 +26,6 @@ class Item(Struct, eq=False):
     observation: wire.Observation | None
     told: repeated.Told | None
     """With ``observation``: what it says beside its value."""
-    category: tuple[tuple[str, ...], bool]
     fault: str
     full_url: str | None
     """Of its entry, without a version; of the one that holds it, where it is contained."""
@@ -94,6 +92,15 @@ def walk(data: bytes, limit: int) -> tuple[str, Found]:
     Raises:
         NotJson, UnsupportedResource, InvalidResource, LimitExceeded.
     """
+    found = Found(limit)
+    try:
+        bundle = wire.bundle(data)
+    except wire.FAULTS:
+        pass  # below it is said what is wrong, or what can be read all the same
+    else:
+        if bundle.resourceType == "Bundle":
+            _entries(bundle, "Bundle", found, modified=False)
+            return "Bundle", found
     try:
         head = wire.type_only(data)
     except msgspec.ValidationError:
@@ -106,7 +113,6 @@ def walk(data: bytes, limit: int) -> tuple[str, Found]:
         raise NotJson(violations=(Violation("$this", _json_fault(error)),)) from None
     if head.resourceType not in ("Bundle", "Observation", "DiagnosticReport"):
         raise UnsupportedResource(violations=(Violation("$this.resourceType", "This type isn't read on its own."),))
-    found = Found(limit)
     raw = Raw(data)
     if head.resourceType == "Bundle":
         if not _bundle(raw, "Bundle", found, modified=False):
@@ -127,11 +133,15 @@ def _bundle(raw: Raw, path: str, found: Found, *, modified: bool) -> bool:
         bundle = wire.bundle(raw)
     except wire.FAULTS:
         return _loose_bundle(raw, path, found, modified=modified)
+    _entries(bundle, path, found, modified=modified)
+    return True
+
+
+def _entries(bundle: wire.Bundle, path: str, found: Found, *, modified: bool) -> None:
     modified = modified or wire.filled(bundle.implicitRules)
     found.history = found.history or bundle.type == "history"
     for index, entry in enumerate(bundle.entry or ()):
         _entry(entry, f"{path}.entry[{index}]", found, modified=modified)
-    return True
 
 
 def _loose_bundle(raw: Raw, path: str, found: Found, *, modified: bool) -> bool:
@@ -179,24 +189,35 @@ def _resource(
     siblings: list[Raw] | None = None,
 ) -> None:
     """Takes in one resource and what it contains. ``siblings`` are the resources contained beside it."""
+    sent: wire.Observation | None = None
+    fault = ""
     try:
-        head = wire.header(raw)
+        sent = wire.observation(raw)  # most are Observations; the others say below what they are
     except wire.FAULTS as error:
-        if _type(raw) == "Observation":
-            # Its own decoding says what is wrong, and counts its components.
+        fault = fault_path(error)
+    head: wire.Observation | wire.Header
+    if sent is not None and sent.resourceType == "Observation":
+        head = sent
+    else:
+        sent = None
+        try:
+            head = wire.header(raw)
+        except wire.FAULTS as error:
+            if _type(raw) != "Observation":
+                found.unreadable.append(path + fault_path(error))
+                found.check(path)
+                return
             head = wire.Header("Observation")
-        else:
-            found.unreadable.append(path + fault_path(error))
-            found.check(path)
-            return
+    url = unversioned(full_url) if full_url else None
+    holder: Item | Other
     if head.resourceType is None:
         found.unreadable.append(path + ".resourceType")
         found.check(path)
         return
-    url = unversioned(full_url) if full_url else None
-    holder: Item | Other
     if head.resourceType == "Observation":
-        holder = _observation(raw, path, url, found, modified=modified, container=container, siblings=siblings)
+        holder = _observation(
+            raw, sent, fault, path, url, found, modified=modified, container=container, siblings=siblings
+        )
     elif head.resourceType == "Bundle":
         if not _bundle(raw, path, found, modified=modified):
             found.unreadable.append(path + ".entry")
@@ -227,6 +248,8 @@ def _type(raw: Raw) -> str | None:
 
 def _observation(
     raw: Raw,
+    observation: wire.Observation | None,
+    fault: str,
     path: str,
     url: str | None,
     found: Found,
@@ -235,15 +258,15 @@ def _observation(
     container: Item | Other | None,
     siblings: list[Raw] | None,
 ) -> Item:
-    fault, told, category = "", None, _NO_CATEGORY
-    observation: wire.Observation | None
-    try:
-        observation = wire.observation(raw)
-        told, category = repeated.told(observation), repeated.category(observation)
-        own = observation.id
-        count = len(observation.component or ())
-    except (*wire.FAULTS, repeated.Misread) as error:
-        observation, fault = None, fault_path(error)
+    told = None
+    if observation is not None:
+        try:
+            told = repeated.told(observation)
+        except repeated.Misread as error:
+            observation, fault = None, fault_path(error)
+    if observation is not None:
+        own, count = observation.id, len(observation.component or ())
+    else:
         own, count = _id(raw), _component_count(raw)
     identity: str | None
     if container is not None:
@@ -259,7 +282,6 @@ def _observation(
         raw,
         observation,
         told,
-        category,
         fault,
         url if container is None else container.full_url,
         reference,

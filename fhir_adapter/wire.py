@@ -125,6 +125,7 @@ class Component(Judged, gc=False, kw_only=True):
 
 
 class Observation(Judged, gc=False, kw_only=True):
+    resourceType: str | None = None
     id: str | None = None
     meta: Meta | None = None
     implicitRules: Raw = EMPTY
@@ -223,6 +224,7 @@ class Entry(Struct, gc=False):
 
 
 class Bundle(Struct, gc=False):
+    resourceType: str | None = None
     type: str | None = None
     entry: list[Entry] | None = None
     implicitRules: Raw = EMPTY
