@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from cds_service import said, words
 from cds_service.clinical.delta import TOLD_ALONE, step
@@ -15,6 +16,10 @@ MAX_ROWS = 40
 """Rows of a table; the rest is counted, and stands in the response's flags."""
 MAX_NAMES = 12
 """Names of results that could not be assessed for one reason; the rest is counted."""
+
+
+_known = lru_cache(maxsize=4096)(escape)
+"""For names and intervals of tests, which come again and again; never for a value."""
 
 
 class Writer:
@@ -130,7 +135,7 @@ class Writer:
     def _cited(self, sources: Sequence[str]) -> str:
         """Each source once, also where it stands within another."""
         kept: list[str] = []
-        for source in sources:
+        for source in dict.fromkeys(sources):
             bare = source.rstrip(". ")
             if not any(bare in one for one in kept):
                 kept.append(bare)
@@ -141,7 +146,7 @@ class Writer:
         interval = ""
         if subject.interval is not None:
             source = self.say(f"source-{subject.interval.source}")
-            interval = f"{escape(said.interval(subject, subject.interval, self.language))} ({source})"
+            interval = f"{_known(said.interval(subject, subject.interval, self.language))} ({source})"
         value = escape(said.value(subject, self.language))
         basis = " ".join(
             escape(words.say(self.language, basis.said), 300)
@@ -150,8 +155,8 @@ class Writer:
         )
         shown = f"**{value}**" if flag.abnormal else value
         when = subject.result.effective
-        at = ((when.strftime("%Y-%m-%d %H:%M") if when is not None else ""),) if times else ()
-        return escape(self.name(subject)), shown, interval, words.flag_word(self.language, flag.code), *at, basis
+        at = ((when.isoformat(" ", "minutes")[:16] if when is not None else ""),) if times else ()
+        return _known(self.name(subject)), shown, interval, words.flag_word(self.language, flag.code), *at, basis
 
     def derived_table(self, computed: Sequence[Derived]) -> str:
         """Computed values with what they come from; below it the sources."""

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 _MARKUP = "\\`*_{}[]()#+!|~>$-&<@"
 _SPECIAL = re.compile(f"[{re.escape(_MARKUP)}]")
 _ESCAPED = str.maketrans({sign: f"\\{sign}" for sign in _MARKUP} | {"&": "&amp;", "<": "&lt;", "@": "&#64;"})
-_NUMBERED = re.compile(r"^(\d{1,9})(\.)(?= |$)")
+_NUMBERED = re.compile(r"(\d{1,9})\.(?= |$)")
 _LINK = re.compile(r"(?i)\b(https?|ftp|mailto|javascript|data|www)(?=[:.])")
-_LINK_STARTS = ("http", "ftp", "mailto", "javascript", "data", "www")
+_MAY_LINK = re.compile(r"(?i)[psotaw][:.]")
+"""How all of these end: hardly any text has it, and that is found out in a fraction of the time."""
 
 
 def plain(text: str, limit: int = 120) -> str:
@@ -33,19 +34,11 @@ def escape(text: str, limit: int = 120) -> str:
     safe = plain(text, limit)
     if _SPECIAL.search(safe):
         safe = safe.translate(_ESCAPED)
-    if safe[:1].isdigit():
-        safe = _NUMBERED.sub(r"\1\\\2", safe)
-    if _may_link(safe):
+    if safe[:1].isdigit() and (numbered := _NUMBERED.match(safe)):
+        safe = f"{numbered[1]}\\{safe[numbered.end(1) :]}"
+    if _MAY_LINK.search(safe):
         safe = _LINK.sub(lambda match: match[1][0] + "&#8203;" + match[1][1:], safe)
     return safe
-
-
-def _may_link(text: str) -> bool:
-    """False where nothing can be a link, as in nearly all texts: found out in a fraction of the time of the pattern."""
-    if "." not in text and ":" not in text:
-        return False
-    lowered = text.lower()
-    return not text.isascii() or any(start in lowered for start in _LINK_STARTS)
 
 
 def table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -6,7 +6,8 @@ The laboratory's own interval comes first; it needs no catalog where value and i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -327,14 +328,15 @@ def _with_priors(placed: list[PanelResult]) -> tuple[PanelResult, ...]:
             continue
         members.sort(key=lambda index: placed[index].result.effective or datetime.min)
         last = placed[members[-1]].result.effective
-        exact = {index for index in members if _exact(placed[index])}
-        for rank, index in enumerate(members):
+        before: deque[tuple[PanelResult, Prior] | None] = deque(maxlen=MAX_PRIORS + 4)
+        """Newest first, each with how it stands before another of the same unit and sample; None for what is no exact number."""
+        for index in members:
             one = placed[index]
-            before = members[max(0, rank - MAX_PRIORS - 4) : rank]
-            priors = _priors(one, [placed[earlier] for earlier in before if earlier in exact])
+            priors = _priors(one, before)
             newest = one.result.effective == last
             if priors or not newest:
                 placed[index] = _in_series(one, priors, newest)
+            before.appendleft(_as_prior(one))
     return tuple(placed)
 
 
@@ -360,25 +362,28 @@ def _in_series(one: PanelResult, priors: tuple[Prior, ...], newest: bool) -> Pan
     )
 
 
-def _exact(one: PanelResult) -> bool:
-    """Whether it is a number that a later one can be held against."""
-    value = one.result.value
-    return not one.implausible and isinstance(value, Quantity) and value.comparator is None
+def _as_prior(one: PanelResult) -> tuple[PanelResult, Prior] | None:
+    """None where a later result can't be held against it."""
+    value, when = one.result.value, one.result.effective
+    if one.implausible or when is None or not isinstance(value, Quantity) or value.comparator is not None:
+        return None
+    return one, Prior(one.result.observation, value.number, when)
 
 
-def _priors(one: PanelResult, earlier: Sequence[PanelResult]) -> tuple[Prior, ...]:
+def _priors(one: PanelResult, before: Iterable[tuple[PanelResult, Prior] | None]) -> tuple[Prior, ...]:
     found: list[Prior] = []
     at = one.result.effective
     if one.number is None or at is None:
         return ()
-    for other in reversed(earlier):
-        result = other.result
-        when = result.effective
-        if when is None or when >= at:
+    for known in before:
+        if known is None or known[1].effective >= at:
             continue
-        number = other.number if other.unit == one.unit else _comparable(other, one)
+        other, prior = known
+        number = prior.number if other.unit == one.unit else _comparable(other, one)
         if number is not None:
-            found.append(Prior(result.observation, number, when, _alike(result, one.result)))
+            alike = _alike(other.result, one.result)
+            same = alike and number == prior.number
+            found.append(prior if same else Prior(prior.observation, number, prior.effective, alike))
             if len(found) == MAX_PRIORS:
                 break
     return tuple(found)

@@ -35,5 +35,7 @@ _URGENCY = ("N", "A", "L", "H", "AA", "LL", "HH")
 
 def meaning(codes: Sequence[str]) -> Code | None:
     """The most urgent of the codes that say something; None where none does."""
+    if not codes:
+        return None
     known = [_MEANING[code] for code in codes if code in _MEANING]
     return max(known, key=_URGENCY.index, default=None)

@@ -7,6 +7,7 @@ because protobuf's own JSON takes longer than the judgement. Nothing is null or 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -127,6 +128,8 @@ class _FlagForm(Struct, omit_defaults=True, kw_only=True):
 def _flags(flags: Sequence[Flag], language: str, where: Callable[[str], str]) -> list[_FlagForm]:
     written: dict[int, _BasisForm] = {}
     """By the basis itself: results of one test share that of their interval."""
+    moments: dict[int, str] = {}
+    """By the time itself: results of one draw share it, and it takes longer to write than all else of a flag."""
 
     def basis_of(basis: Basis) -> _BasisForm:
         found = written.get(id(basis))
@@ -134,14 +137,27 @@ def _flags(flags: Sequence[Flag], language: str, where: Callable[[str], str]) ->
             found = written[id(basis)] = _basis(basis, language)
         return found
 
-    return [_flag(flag, [basis_of(one) for one in flag.basis], language, where) for flag in flags]
+    def moment_of(at: datetime | None) -> str | None:
+        if at is None:
+            return None
+        found = moments.get(id(at))
+        if found is None:
+            found = moments[id(at)] = at.isoformat()
+        return found
+
+    return [
+        _flag(flag, [basis_of(one) for one in flag.basis], moment_of(flag.subject.result.effective), language, where)
+        for flag in flags
+    ]
 
 
-def _flag(flag: Flag, basis: list[_BasisForm], language: str, where: Callable[[str], str]) -> _FlagForm:
+def _flag(
+    flag: Flag, basis: list[_BasisForm], effective: str | None, language: str, where: Callable[[str], str]
+) -> _FlagForm:
     subject = flag.subject
     result = subject.result
     interval = subject.interval
-    if interval is not None and not any(one.kind == "interval" for one in basis):
+    if interval is not None and "interval" not in [one.kind for one in basis]:
         shown = interval_text(interval, subject) or None
         basis.append(_BasisForm("interval", interval=shown, intervalSource=interval.source, citation=interval.citation))
     return _FlagForm(
@@ -158,7 +174,7 @@ def _flag(flag: Flag, basis: list[_BasisForm], language: str, where: Callable[[s
         unit=unit_text(subject),
         position=subject.position,
         path=where(result.path),
-        effective=None if result.effective is None else result.effective.isoformat(),
+        effective=effective,
     )
 
 
