@@ -11,6 +11,7 @@ from importlib import import_module
 from cds_service.build import build_pipeline
 from cds_service.config import Settings
 from cds_service.evaluator import Evaluates, Evaluator
+from cds_service.hooks.authorities import Authorities
 from cds_service.inference.batched import Batched
 from cds_service.pipeline import Pipeline
 from cds_service.records.store import Records
@@ -31,6 +32,7 @@ class Backend:
     telemetry: Telemetry
     records: Records
     evaluator: Evaluator
+    authorities: Authorities
     gate: Gate | None = None
     receiver: Receiver | None = None
     ready: bool = False
@@ -50,6 +52,7 @@ async def opened(
         ending.push_async_callback(asyncio.to_thread, telemetry.shutdown)
         records = await asyncio.to_thread(Records, settings)
         ending.push_async_callback(asyncio.to_thread, records.close)
+        authorities = Authorities(settings.fhir_ca)
         gate = open_gate(settings, records if settings.records is not None else None)
         judge = pipeline if pipeline is not None else await asyncio.to_thread(build_pipeline, settings)
         if pipeline is None and isinstance(judge, Pipeline):
@@ -65,8 +68,10 @@ async def opened(
             import_module("fhir.resources.R4B.observation")
         receiver = None
         if settings.subscription_server is not None:
-            receiver = await ending.enter_async_context(receiving(settings, records.database, evaluator, telemetry))
-        yield Backend(settings, judge, telemetry, records, evaluator, gate, receiver)
+            receiver = await ending.enter_async_context(
+                receiving(settings, records.database, evaluator, telemetry, authorities)
+            )
+        yield Backend(settings, judge, telemetry, records, evaluator, authorities, gate, receiver)
 
 
 def warm_up(pipeline: Evaluates) -> None:

@@ -38,9 +38,15 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, pipeline: Evaluates | None = None, *, telemetry: Telemetry | None = None
+    settings: Settings,
+    pipeline: Evaluates | None = None,
+    *,
+    telemetry: Telemetry | None = None,
+    again: Callable[[], Settings] | None = None,
 ) -> AsyncIterator[Running]:
     """The doors of ``settings.doors`` for the length of the block; ready once warm, drained at the end.
+
+    ``again`` puts the settings together anew, for the few that may change while it serves.
 
     Raises:
         ConfigError: a port or certificate doesn't hold, or it would be open to others without protection.
@@ -92,7 +98,7 @@ async def running(
             http_door.port if http_door is not None else None,
             backend,
             drain,
-            _reloads(backend, doors),
+            _reloads(backend, doors, again),
         )
 
 
@@ -133,7 +139,7 @@ async def _ended(task: asyncio.Task[None]) -> None:
         await task
 
 
-def _reloads(backend: Backend, doors: Sequence[_Door]) -> Reloads:
+def _reloads(backend: Backend, doors: Sequence[_Door], again: Callable[[], Settings] | None) -> Reloads:
     """All that lies in files and may change while the service runs."""
     settings, gate = backend.settings, backend.gate
     parts: dict[str, Callable[[], object]] = {}
@@ -147,22 +153,32 @@ def _reloads(backend: Backend, doors: Sequence[_Door]) -> Reloads:
 
     if gate is not None:
         parts["clients"] = clients
+    if settings.fhir_ca is not None:
+        parts["authorities of the FHIR servers"] = backend.authorities.reload
+    if backend.receiver is not None and again is not None:
+        tokens = backend.receiver.tokens
+        parts["tokens of subscriptions"] = lambda: tokens.replace(again())
     if settings.tls_cert is not None:
         parts |= {f"certificates of the {door.name} door": door.reload for door in doors}
     return Reloads(parts)
 
 
 async def serve(
-    settings: Settings, pipeline: Evaluates | None = None, *, ready: Callable[[Running], None] | None = None
+    settings: Settings,
+    pipeline: Evaluates | None = None,
+    *,
+    ready: Callable[[Running], None] | None = None,
+    again: Callable[[], Settings] | None = None,
 ) -> None:
-    """Serves until SIGTERM or SIGINT, then drains; SIGHUP reads again what lies in files. ``ready`` is called once all doors are."""
+    """Serves until SIGTERM or SIGINT, then drains; SIGHUP reads again what lies in files. ``ready`` is called once all doors are,
+    ``again`` as in :func:`running`."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     signals = (signal.SIGTERM, signal.SIGINT)
     for name in signals:
         loop.add_signal_handler(name, stop.set)
     try:
-        async with running(settings, pipeline) as server:
+        async with running(settings, pipeline, again=again) as server:
             loop.add_signal_handler(signal.SIGHUP, server.reloads.begin)
             if ready is not None:
                 ready(server)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -76,3 +77,14 @@ def settings_from(config: Path | None, sets: list[str] | None, **given: Any) -> 
     from cds_service.commands.common import settings_from
 
     return settings_from(config, sets, given)[0]
+
+
+def settings_and_again(
+    config: Path | None, sets: list[str] | None, **given: Any
+) -> tuple[Any, Callable[[], Any] | None]:
+    """As :func:`settings_from`, with what reads the file anew; None where there is none: variables and options don't change."""
+    from cds_service.commands.common import settings_from
+    from cds_service.config import load
+
+    settings, overrides = settings_from(config, sets, given)
+    return settings, None if config is None else partial(load, config, **overrides)

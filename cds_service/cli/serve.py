@@ -17,7 +17,7 @@ from cds_service.cli.options import (
     SiteFile,
     ending,
     examples,
-    settings_from,
+    settings_and_again,
 )
 
 app = typer.Typer(rich_markup_mode=None)
@@ -80,7 +80,7 @@ def serve(
 
     Exit status: 0 stopped as asked; 78 the settings don't hold (every fault is named).
     """
-    settings = settings_from(
+    settings, again = settings_and_again(
         config,
         sets,
         host=host,
@@ -110,4 +110,4 @@ def serve(
     with ending():
         from cds_service.commands import serve as command
 
-        command.run(settings)
+        command.run(settings, again)

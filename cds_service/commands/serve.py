@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import uvloop
 
@@ -15,8 +16,8 @@ from cds_service.trust.exposure import check_exposure
 from cds_service.turns import take_short_turns
 
 
-def run(settings: Settings) -> None:
-    """Serves, and says in a line for each door where, how secured and how degraded.
+def run(settings: Settings, again: Callable[[], Settings] | None = None) -> None:
+    """Serves, and says in a line for each door where, how secured and how degraded. ``again`` reads the settings anew.
 
     Raises:
         ConfigError, CatalogError, EngineError: what is set doesn't hold.
@@ -39,7 +40,7 @@ def run(settings: Settings) -> None:
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(settings, pipeline, ready=ready))
+            runner.run(serve(settings, pipeline, ready=ready, again=again))
     finally:
         pipeline.close()
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import parse_qs, urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, IPvAnyNetwork
+from pydantic import AfterValidator, BeforeValidator, IPvAnyNetwork, SecretStr
 from pydantic_settings import NoDecode
 
 from cds_service.trust.audience import normal
 
 POSTGRESQL = "postgresql://"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_TOKEN = re.compile(r"[!-~]+")
 _URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 
 
@@ -76,6 +77,13 @@ def _records_place(value: str) -> str:
     return value
 
 
+def _bearer(value: SecretStr) -> SecretStr:
+    """Anything else can't be sent in a header; a line end at the end of a token is the usual slip."""
+    if _TOKEN.fullmatch(value.get_secret_value()) is None:
+        raise ValueError("must be a token as it goes into a header: ASCII, without spaces and line ends")
+    return value
+
+
 Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Networks = Annotated[tuple[IPvAnyNetwork, ...], NoDecode, BeforeValidator(_split)]
 Addresses = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_addresses)]
@@ -84,4 +92,5 @@ Origins = Annotated[
 ]
 Adapters = Annotated[dict[str, Path], BeforeValidator(_object), AfterValidator(_named)]
 Url = Annotated[str, AfterValidator(_url)]
+BearerToken = Annotated[SecretStr, AfterValidator(_bearer)]
 RecordsPlace = Annotated[str, AfterValidator(_records_place)]

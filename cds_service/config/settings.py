@@ -9,7 +9,17 @@ from typing import Literal
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from cds_service.config.kinds import POSTGRESQL, Adapters, Addresses, Listed, Networks, Origins, RecordsPlace, Url
+from cds_service.config.kinds import (
+    POSTGRESQL,
+    Adapters,
+    Addresses,
+    BearerToken,
+    Listed,
+    Networks,
+    Origins,
+    RecordsPlace,
+    Url,
+)
 
 
 class Settings(BaseSettings):
@@ -151,14 +161,14 @@ class Settings(BaseSettings):
     subscription_server: Url | None = Field(
         None, description="Base of the FHIR server whose notifications are taken; one of fhir_servers. Needs records."
     )
-    subscription_fetch_token: SecretStr | None = Field(None, description="Token with which that server is asked.")
+    subscription_fetch_token: BearerToken | None = Field(None, description="Token with which that server is asked.")
     subscription_output: Literal["communication", "task", "flag", "webhook"] = Field(
         "communication", description="What goes out for a notified result with cards: a FHIR resource, or JSON."
     )
     subscription_target: Url | None = Field(
         None, description="FHIR base, or the webhook's address, that it goes to; default: subscription_server."
     )
-    subscription_token: SecretStr | None = Field(None, description="Token with which it is sent.")
+    subscription_token: BearerToken | None = Field(None, description="Token with which it is sent.")
     outbox_attempts: int = Field(
         10,
         ge=1,

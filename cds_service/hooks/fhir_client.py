@@ -7,10 +7,8 @@ taken, and a `next` link leads to the same server or nowhere. The token goes to 
 from __future__ import annotations
 
 import logging
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 import httpx2
@@ -18,9 +16,11 @@ import msgspec
 
 from cds_service.config import Settings
 from cds_service.hooks.allowed import Base, Refused, Resolve, address_of, allowed, base_of
+from cds_service.hooks.authorities import Authorities
+from cds_service.hooks.pool import Pool
 from cds_service.hooks.request import Token
 from cds_service.telemetry.setup import Call
-from fhir_adapter.errors import ConfigError, InvalidInput, Violation
+from fhir_adapter.errors import InvalidInput
 from fhir_adapter.guard import checked
 
 # Both log the address of every request, and with it the patient's id.
@@ -52,10 +52,12 @@ class Page(msgspec.Struct):
 class FhirClient:
     """One for the service; a pool of connections for each server of the allowlist."""
 
-    def __init__(self, settings: Settings, *, resolve: Resolve | None = None) -> None:
+    def __init__(
+        self, settings: Settings, authorities: Authorities | None = None, *, resolve: Resolve | None = None
+    ) -> None:
         self._settings, self._resolve = settings, resolve
-        self._ssl = authorities(settings.fhir_ca)
-        self._pools: dict[tuple[tuple[str, str, int], str], httpx2.AsyncClient] = {}
+        self._authorities = authorities or Authorities(settings.fhir_ca)
+        self._pools: dict[tuple[tuple[str, str, int], str], Pool] = {}
 
     @property
     def budget_s(self) -> float:
@@ -65,7 +67,7 @@ class FhirClient:
     async def close(self) -> None:
         """Ends all connections."""
         for pool in self._pools.values():
-            await pool.aclose()
+            await pool.close()
 
     def base(self, server: str) -> Base:
         """The base of a call's FHIR server.
@@ -166,26 +168,26 @@ class FhirClient:
         )
         pool = self._pool(base, address)
         try:
-            async with pool.stream("GET", target, headers=headers, extensions={"sni_hostname": base.host}) as answer:
+            async with (
+                pool.connections() as connections,
+                connections.stream("GET", target, headers=headers, extensions={"sni_hostname": base.host}) as answer,
+            ):
                 yield answer
         except httpx2.TimeoutException:
             raise FetchError("the FHIR server didn't answer in time") from None
         except httpx2.HTTPError:
             raise FetchError("the FHIR server can't be reached, or broke off") from None
 
-    def _pool(self, base: Base, address: str) -> httpx2.AsyncClient:
+    def _pool(self, base: Base, address: str) -> Pool:
         """The connections to one server at one address: a connection is never shared between names."""
         key = (base.origin, address)
-        pool = self._pools.get(key)
-        if pool is None:
-            pool = self._pools[key] = httpx2.AsyncClient(
-                verify=self._ssl,
-                trust_env=False,
-                follow_redirects=False,
+        if key not in self._pools:
+            self._pools[key] = Pool(
+                self._authorities,
                 timeout=self._settings.fhir_budget_s,
                 limits=httpx2.Limits(max_connections=20, max_keepalive_connections=5, keepalive_expiry=15),
             )
-        return pool
+        return self._pools[key]
 
     async def _body(self, answer: httpx2.Response) -> bytes:
         if answer.status_code != 200:
@@ -223,19 +225,3 @@ def next_link(raw: bytes) -> str | None:
     page = page_of(raw)
     links = page.link or [] if page is not None else []
     return next((link.url for link in links if link.relation == "next" and link.url), None)
-
-
-def authorities(authority: Path | None) -> ssl.SSLContext:
-    """The system's authorities, and the site's own where one is set.
-
-    Raises:
-        ConfigError: the file holds no certificate.
-    """
-    context = ssl.create_default_context()
-    if authority is not None:
-        try:
-            context.load_verify_locations(authority)
-        except (OSError, ssl.SSLError):
-            fault = Violation("fhir_ca", f"{authority} holds no PEM certificate")
-            raise ConfigError(violations=(fault,)) from None
-    return context

@@ -34,7 +34,7 @@ class HttpDoor:
     def __init__(self, backend: Backend, listening: socket.socket, secured: tls.Secured) -> None:
         self._socket, self._secured = listening, secured
         self.port: int = listening.getsockname()[1]
-        self._client = FhirClient(backend.settings)
+        self._client = FhirClient(backend.settings, backend.authorities)
         app = create_app(
             backend,
             self._client,

@@ -22,6 +22,7 @@ from cds_service.hooks.services import ID, RESULT_ARRIVED, found
 from cds_service.pipeline import Evaluation
 from cds_service.subscription import notification, resource
 from cds_service.subscription.queue import Waiting
+from cds_service.subscription.tokens import Tokens
 from cds_service.telemetry.setup import Call, Telemetry
 from fhir_adapter.errors import InvalidInput, LabCueError
 
@@ -67,12 +68,17 @@ class Judge:
         evaluator: Evaluator,
         telemetry: Telemetry,
         now: Callable[[], datetime],
+        tokens: Tokens | None = None,
     ) -> None:
         self._settings, self._client, self._evaluator = settings, client, evaluator
         self._telemetry, self._now = telemetry, now
         self._server = settings.subscription_server or ""
-        secret = settings.subscription_fetch_token
-        self._token = None if secret is None else Token(secret.get_secret_value())
+        self._tokens = tokens or Tokens(settings)
+
+    @property
+    def _token(self) -> Token | None:
+        secret = self._tokens.fetch
+        return None if secret is None else Token(secret.get_secret_value())
 
     async def judge(self, event: Waiting) -> Judged:
         """What goes out for an event.

@@ -14,12 +14,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cds_service.config import Settings
 from cds_service.evaluator import Evaluator
+from cds_service.hooks.authorities import Authorities
 from cds_service.hooks.fhir_client import FhirClient
 from cds_service.records.database import Database
 from cds_service.subscription.judging import Judge
 from cds_service.subscription.notification import Notification
 from cds_service.subscription.queue import Queue, Received
 from cds_service.subscription.sending import Sender
+from cds_service.subscription.tokens import Tokens
 from cds_service.subscription.worker import Worker
 from cds_service.telemetry.setup import Telemetry
 from fhir_adapter.errors import InvalidInput, RecordsUnavailable, Violation
@@ -31,8 +33,9 @@ _RELATIVE = re.compile(r"Subscription/[A-Za-z0-9\-.]{1,64}")
 class Receiver:
     """Takes notifications of ``subscription_server`` for the worker."""
 
-    def __init__(self, settings: Settings, queue: Queue, worker: Worker) -> None:
+    def __init__(self, settings: Settings, queue: Queue, worker: Worker, tokens: Tokens) -> None:
         self._server, self._queue, self._worker = settings.subscription_server or "", queue, worker
+        self.tokens = tokens
 
     async def receive(self, notification: Notification) -> Received:
         """Stores the events for good; what was missed is stored to be asked for.
@@ -66,22 +69,20 @@ async def receiving(
     database: Database,
     evaluator: Evaluator,
     telemetry: Telemetry,
+    authorities: Authorities,
     now: Callable[[], datetime] = _now,
 ) -> AsyncIterator[Receiver]:
-    """A receiver whose worker runs for the length of the block.
-
-    Raises:
-        ConfigError: ``fhir_ca`` holds no certificate.
-    """
+    """A receiver whose worker runs for the length of the block."""
     async with AsyncExitStack() as ending:
-        client, sender = FhirClient(settings), Sender(settings)
+        tokens = Tokens(settings)
+        client, sender = FhirClient(settings, authorities), Sender(settings, authorities, tokens)
         ending.push_async_callback(client.close)
         ending.push_async_callback(sender.close)
         queue = Queue(database, now, settings.outbox_attempts)
-        worker = Worker(queue, Judge(settings, client, evaluator, telemetry, now), sender, now)
+        worker = Worker(queue, Judge(settings, client, evaluator, telemetry, now, tokens), sender, now)
         task = asyncio.create_task(worker.run())
         try:
-            yield Receiver(settings, queue, worker)
+            yield Receiver(settings, queue, worker, tokens)
         finally:
             task.cancel()
             with suppress(asyncio.CancelledError):

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import httpx2
 
 from cds_service.config import Settings
-from cds_service.hooks.fhir_client import authorities
+from cds_service.hooks.authorities import Authorities
+from cds_service.hooks.pool import Pool
 from cds_service.subscription.resource import SYSTEM
+from cds_service.subscription.tokens import Tokens
 
 KINDS = {"communication": "Communication", "task": "Task", "flag": "Flag"}
 AGAIN = frozenset({408, 425, 429})
@@ -28,19 +30,15 @@ class Sent:
 class Sender:
     """Posts to where the settings say; follows no redirect."""
 
-    def __init__(self, settings: Settings) -> None:
-        token = settings.subscription_token
+    def __init__(
+        self, settings: Settings, authorities: Authorities | None = None, tokens: Tokens | None = None
+    ) -> None:
+        self._tokens = tokens or Tokens(settings)
         target = (settings.subscription_target or settings.subscription_server or "").rstrip("/")
         self._webhook = settings.subscription_output == "webhook"
         self._url = target if self._webhook else f"{target}/{KINDS[settings.subscription_output]}"
-        self._authorization = {} if token is None else {"authorization": f"Bearer {token.get_secret_value()}"}
         self._timeout_s = settings.outbox_timeout_s
-        self._client = httpx2.AsyncClient(
-            verify=authorities(settings.fhir_ca),
-            trust_env=False,
-            follow_redirects=False,
-            timeout=settings.outbox_timeout_s,
-        )
+        self._pool = Pool(authorities or Authorities(settings.fhir_ca), timeout=settings.outbox_timeout_s)
 
     async def send(self, key: str, body: bytes) -> Sent:
         """Posts ``body`` once; a server that has had ``key`` already makes nothing new."""
@@ -49,10 +47,13 @@ class Sender:
             if self._webhook
             else {"if-none-exist": f"identifier={SYSTEM}|{key}", "content-type": "application/fhir+json"}
         )
+        token = self._tokens.send
+        authorization = {} if token is None else {"authorization": f"Bearer {token.get_secret_value()}"}
         try:
             async with (
                 asyncio.timeout(self._timeout_s),
-                self._client.stream("POST", self._url, content=body, headers=once | self._authorization) as answer,
+                self._pool.connections() as connections,
+                connections.stream("POST", self._url, content=body, headers=once | authorization) as answer,
             ):
                 status = answer.status_code  # what it says besides isn't read
         except (httpx2.TimeoutException, TimeoutError):
@@ -64,4 +65,4 @@ class Sender:
         return Sent(False, again=status >= 500 or status in AGAIN, why=f"answered {status}")
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._pool.close()

@@ -96,6 +96,7 @@ class Ehr:
     made: dict[str, dict[str, Any]] = field(default_factory=dict)
     posts: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    asked_with: set[str | None] = field(default_factory=set)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
     patient_status: int = 200
@@ -109,6 +110,7 @@ class Ehr:
         if request.method == "POST":
             return await self._create(path, request)
         self.asked.append(path)
+        self.asked_with.add(request.headers.get("authorization"))
         kind, _, id = path.partition("/")
         if path == "Patient/p":
             return fhir(PATIENT, self.patient_status)
