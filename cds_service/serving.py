@@ -14,6 +14,7 @@ from typing import Protocol
 from cds_service.backend import Backend, opened, warm_up
 from cds_service.config import Settings
 from cds_service.evaluator import Evaluates
+from cds_service.listening import check_host
 from cds_service.reloading import Reloads
 from cds_service.telemetry.setup import Telemetry
 from cds_service.trust.exposure import check_exposure
@@ -51,6 +52,7 @@ async def running(
     Raises:
         ConfigError: a port or certificate doesn't hold, or it would be open to others without protection.
     """
+    check_host(settings)
     check_exposure(settings)
     async with AsyncExitStack() as ending:
         backend = await ending.enter_async_context(opened(settings, pipeline, telemetry=telemetry))

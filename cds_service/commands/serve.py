@@ -10,6 +10,7 @@ import uvloop
 from cds_service.build import build_pipeline
 from cds_service.config import Settings
 from cds_service.garbage import spare_what_stays
+from cds_service.listening import check_host
 from cds_service.serving import Running, serve
 from cds_service.telemetry import logs
 from cds_service.trust.exposure import check_exposure
@@ -23,6 +24,7 @@ def run(settings: Settings, again: Callable[[], Settings] | None = None) -> None
         ConfigError, CatalogError, EngineError: what is set doesn't hold.
     """
     logs.configure(settings.log_level)
+    check_host(settings)
     check_exposure(settings)  # before the model is loaded: that takes seconds
     pipeline = build_pipeline(settings)
 

@@ -261,6 +261,8 @@ def _faults(settings: Settings) -> Iterator[str]:
         yield "adapters needs model_path"
     if settings.adapter is not None and settings.adapter not in settings.adapters:
         yield "adapter must be one of adapters"
+    if settings.doors == "both" and settings.port == settings.http_port != 0:
+        yield "port and http_port must differ (or one of them 0, for a free one)"
     yield from _subscription_faults(settings)
     if settings.engine == "remote":
         wanted = {

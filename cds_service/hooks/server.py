@@ -15,7 +15,7 @@ from cds_service.config import Settings
 from cds_service.hooks import assembly, protocol, tls
 from cds_service.hooks.app import create_app
 from cds_service.hooks.fhir_client import FhirClient
-from fhir_adapter.errors import ConfigError, Violation
+from cds_service.listening import listening
 
 
 class _Server(uvicorn.Server):
@@ -31,9 +31,9 @@ class HttpDoor:
 
     name = "HTTP"
 
-    def __init__(self, backend: Backend, listening: socket.socket, secured: tls.Secured) -> None:
-        self._socket, self._secured = listening, secured
-        self.port: int = listening.getsockname()[1]
+    def __init__(self, backend: Backend, bound: socket.socket, secured: tls.Secured) -> None:
+        self._socket, self._secured = bound, secured
+        self.port: int = bound.getsockname()[1]
         self._client = FhirClient(backend.settings, backend.authorities)
         app = create_app(
             backend,
@@ -65,7 +65,7 @@ class HttpDoor:
         """A door that listens on ``settings.host:http_port`` but doesn't serve yet.
 
         Raises:
-            ConfigError: the address is taken, or a certificate doesn't hold.
+            ConfigError: it can't listen there, or a certificate doesn't hold.
         """
         secured = tls.Secured(backend.settings)
         return cls(backend, _bind(backend.settings), secured)
@@ -114,18 +114,9 @@ class HttpDoor:
 
 
 def _bind(settings: Settings) -> socket.socket:
-    host = settings.host.strip("[]")
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    found = listening(settings, "http_port")
     # Inherited by each connection: an answer's head and body are two writes, and the second would wait for the client's
     # delayed acknowledgement of the first, 40 ms.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    try:
-        listening.bind((host, settings.http_port))
-        listening.listen(2048)
-    except OSError:
-        listening.close()
-        why = f"can't listen on {settings.host}:{settings.http_port}: the address is in use or not allowed"
-        raise ConfigError(violations=(Violation("http_port", why),)) from None
-    listening.setblocking(False)
-    return listening
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    found.setblocking(False)
+    return found

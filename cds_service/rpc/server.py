@@ -10,10 +10,10 @@ from grpc_reflection.v1alpha import reflection
 
 from cds_service.backend import Backend
 from cds_service.config import Settings
+from cds_service.listening import refused
 from cds_service.rpc.authentication import Authentication
 from cds_service.rpc.servicer import SERVICE, Servicer
 from cds_service.rpc.tls import Secured
-from fhir_adapter.errors import ConfigError, Violation
 from labcue.v1 import cds_pb2_grpc
 
 # A server that never started logs itself, at DEBUG, while it is freed (grpcio 1.85.1, AioServer.__dealloc__): whatever
@@ -47,7 +47,7 @@ class GrpcDoor:
         """A door that listens on ``settings.host:port`` but doesn't serve yet.
 
         Raises:
-            ConfigError: the address is taken, or a certificate doesn't hold.
+            ConfigError: it can't listen there, or a certificate doesn't hold.
         """
         settings = backend.settings
         secured = _secured(settings)
@@ -118,6 +118,5 @@ def _bind(server: grpc.aio.Server, settings: Settings, secured: Secured | None) 
     except RuntimeError:
         port = 0
     if port == 0:
-        why = f"can't listen on {address}: the address is in use or not allowed"
-        raise ConfigError(violations=(Violation("port", why),))
+        raise refused(settings, "port")
     return port
