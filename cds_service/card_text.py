@@ -180,16 +180,22 @@ class Writer:
         """The results that a derived value comes from ("Creatinine 1.9 mg/dL")."""
         return ", ".join(f"{self.name(placed)} {said.value(placed, self.language)}" for placed in derived.inputs)
 
-    def not_assessed(
-        self, missing: Sequence[NotAssessed], total: int, placed: Sequence[PanelResult]
-    ) -> tuple[str, str]:
-        """(summary, detail) of what could not be assessed, by reason, with the names of those that came to be placed."""
-        names = {one.result.path: self.name(one) for one in placed}
+    def not_assessed(self, missing: Sequence[NotAssessed], total: int) -> tuple[str, str]:
+        """(summary, detail) of what could not be assessed, by reason, with the names of those that have one."""
+        often = dict(Counter(entry.absent for entry in missing).most_common(MAX_NAMES))
+        reasons: dict[tuple[str, str | None], list[NotAssessed]] = {}
+        for entry in missing:
+            reasons.setdefault((entry.code, entry.absent if entry.absent in often else None), []).append(entry)
         rows = []
-        for code, count in Counter(entry.code for entry in missing).most_common():
-            known = [names[entry.path] for entry in missing if entry.code == code and entry.path in names]
-            shown = ", ".join(dict.fromkeys(known[:MAX_NAMES])) + ("…" if len(known) > MAX_NAMES else "")
-            rows.append((escape(shown, 600), escape(words.not_assessed(self.language, code), 200), str(count)))
+        for (code, absent), alike in sorted(reasons.items(), key=lambda one: -len(one[1])):
+            known = [*dict.fromkeys(name for entry in alike if (name := plain(entry.called(self.language), 60)))]
+            shown = ", ".join(known[:MAX_NAMES]) + ("…" if len(known) > MAX_NAMES else "")
+            reason = words.not_assessed(self.language, code)
+            if absent is not None:
+                reason = self.say(
+                    "absent", reason=reason.rstrip("."), why=plain(words.absent(self.language, absent), 120)
+                )
+            rows.append((escape(shown, 600), escape(reason, 300), str(len(alike))))
         key = "summary-not-assessed-one" if len(missing) == 1 else "summary-not-assessed"
         summary = self.say(key, count=str(len(missing)), total=str(total))
         return summary, table(self._header("result", "reason", "count"), rows)

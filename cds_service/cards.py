@@ -355,7 +355,7 @@ class _Composer:
 
     def _not_assessed(self, missing: Sequence[NotAssessed]) -> Card:
         total = len(self.verdict.flags) + len(self.verdict.not_assessed)
-        summary, detail = self.write.not_assessed(missing, total, self.verdict.unassessed)
+        summary, detail = self.write.not_assessed(missing, total)
         return self._made(summary, detail, "info")
 
     def _made(

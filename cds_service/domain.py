@@ -78,6 +78,12 @@ class Basis(Struct, frozen=True):
     citation: str | None = None
 
 
+def unjudged(placed: PanelResult, code: str) -> NotAssessed:
+    """A result of the panel that can't be judged, and why."""
+    result = placed.result
+    return NotAssessed(result.path, code, result.observation, result.codings, placed.display, placed.analyte)
+
+
 class Finding(Struct, frozen=True):
     """What the rules say of ``panel.results[index]``.
 
@@ -196,8 +202,6 @@ class Verdict(Struct, frozen=True):
     degraded: str | None = None
     model: ModelInfo | None = None
     derived: tuple[Derived, ...] = ()
-    unassessed: tuple[PanelResult, ...] = ()
-    """The results of the panel behind entries of ``not_assessed``: to be called by their names."""
 
 
 class Link(Struct, frozen=True):

@@ -43,6 +43,8 @@ def described(trace: Trace) -> dict[str, Any]:
                 "observation": entry.observation,
                 "code": entry.code,
                 "reason": words.not_assessed(said, entry.code),
+                "name": entry.called(said) or None,
+                "detail": None if entry.absent is None else words.absent(said, entry.absent),
             }
             for entry in verdict.not_assessed
         ],

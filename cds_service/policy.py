@@ -27,6 +27,7 @@ from cds_service.domain import (
     Said,
     Thresholds,
     Verdict,
+    unjudged,
 )
 from cds_service.inference.engine import SlotScores
 from fhir_adapter.errors import EngineAnswer
@@ -55,7 +56,6 @@ def decide(
     by_slot = {score.slot: score for score in scores or ()}
     flags: list[Flag] = []
     not_assessed: list[NotAssessed] = list(panel.not_assessed)
-    unassessed: list[PanelResult] = []
     where: dict[int, int] = {}
     for finding in found.results:
         placed = panel.results[finding.index]
@@ -65,7 +65,6 @@ def decide(
             flags.append(judged)
         else:
             not_assessed.append(judged)
-            unassessed.append(placed)
     patterns = [
         _pointing(pattern, where) for pattern in found.patterns if all(index in where for index in pattern.indices)
     ]
@@ -76,7 +75,6 @@ def decide(
         degraded,
         model,
         derived=found.derived,
-        unassessed=tuple(unassessed),
     )
 
 
@@ -135,12 +133,12 @@ def _judge(
     code = finding.code
     if score is None or threshold is None:
         if code is None:
-            return finding.not_assessed or NotAssessed(placed.result.path, "no-interval", placed.result.observation)
+            return finding.not_assessed or unjudged(placed, "no-interval")
         return Flag(placed, code, "rule", finding.basis)
     probability = min(1.0, max(0.0, score.abnormal))
     flagged = probability >= threshold
     if code is None:
-        reason = finding.not_assessed or NotAssessed(placed.result.path, "no-interval", placed.result.observation)
+        reason = finding.not_assessed or unjudged(placed, "no-interval")
         if reason.code not in _MODEL_MAY_JUDGE:
             return reason
         chosen: Code = _direction(placed, score) if flagged else "N"

@@ -46,6 +46,7 @@ _ENGLISH = {
     "against": "Against",
     "suggestion": "Suggestion to accept",
     "more": "…and {count} more.",
+    "why": "{reason}: {detail}",
     "counts": "{judged} judged · {abnormal} abnormal · {critical} critical · {missing} not assessed · {ms:.1f} ms",
     "lab": "lab",
     "site": "site",
@@ -65,6 +66,7 @@ _FRENCH = {
     "against": "Contre",
     "suggestion": "Suggestion à accepter",
     "more": "…et {count} de plus.",
+    "why": "{reason} : {detail}",
     "counts": "jugés {judged} · anormaux {abnormal} · critiques {critical} · non évalués {missing} · {ms:.1f} ms",
     "lab": "labo",
     "site": "site",
@@ -279,11 +281,16 @@ class _Page:
     def _missing(self) -> list[RenderableType]:
         """What could not be assessed, by reason; what needs no assessment isn't listed."""
         missing = [entry for entry in self.evaluation.not_assessed if entry.code not in BENIGN_NOT_ASSESSED]
-        shared = Counter(entry.observation for entry in missing)
+        shared = Counter(entry.display for entry in missing)
         rows: list[RenderableType] = []
         for entry in missing[: self.max_rows]:
-            name = entry.path if not entry.observation or shared[entry.observation] > 1 else entry.observation
-            rows.append(Text.assemble(plain(name, 120), "  ", (plain(entry.reason, 200), "dim")))
+            parts = [plain(entry.display, 60)] if entry.display else []
+            if shared[entry.display] > 1 or not entry.display:  # which of them
+                parts.append(plain(entry.observation or entry.path, 120))
+            why = entry.reason
+            if entry.detail:
+                why = self.chrome["why"].format(reason=why.rstrip("."), detail=entry.detail)
+            rows.append(Text.assemble("  ".join(parts), "  ", (plain(why, 300), "dim")))
         if len(missing) > self.max_rows:
             rows.append(Text(self.chrome["more"].format(count=len(missing) - self.max_rows), style="dim"))
         return rows

@@ -148,12 +148,22 @@ class Result(Struct, frozen=True):
 class NotAssessed(Struct, frozen=True):
     """What came in and was not judged, and why. ``code`` is one of
     :data:`fhir_adapter.errors.NOT_ASSESSED_CODES`; ``reason`` is a fixed sentence that never
-    repeats a value of the patient's."""
+    repeats a value of the patient's. What it is called is kept as of a Result."""
 
     path: str
     code: str
     observation: str | None = None
-    detail: str | None = None
+    codings: tuple[Coding, ...] = ()
+    name: str | None = None
+    analyte: Analyte | None = None
+    absent: str | None = None
+    """Why the laboratory says that there is no value: a code of data-absent-reason, or its own words."""
+
+    def called(self, language: str = "en") -> str:
+        """The catalog's name, else the one sent, else what a coding says; nothing where it has none."""
+        if self.analyte is not None:
+            return self.analyte.name(language)
+        return self.name or next((said for one in self.codings if (said := one.display or one.code)), "")
 
 
 class Patient(Struct, frozen=True):

@@ -20,6 +20,7 @@ from fhir_adapter.folding import fold
 from fhir_adapter.intervals import Bounds
 from fhir_adapter.model import Intake, Interval, Measured, Panel, PanelResult, Patient, Prior, Quantity, Result
 from fhir_adapter.site.model import Around, Site, around
+from fhir_adapter.unjudged import recognised
 from fhir_adapter.usual import NOT_PREGNANT, Pregnancy, back, figures, pregnancy, usual_critical, usual_interval
 
 MAX_PRIORS = 8
@@ -35,7 +36,9 @@ def normalize(intake: Intake, catalog: Catalog, site: Site | None = None) -> Pan
     if site is not None:
         beside = around(placed) if site.looks_around else None
         placed = [_with_site(one, site, intake.patient, beside) for one in placed]
-    return Panel(intake.patient, _with_priors(placed), intake.not_assessed, intake.observations)
+    return Panel(
+        intake.patient, _with_priors(placed), recognised(intake.not_assessed, catalog, site), intake.observations
+    )
 
 
 class _Setting(NamedTuple):

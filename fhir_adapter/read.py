@@ -17,6 +17,7 @@ from fhir_adapter.errors import NoObservations, Violation
 from fhir_adapter.guard import checked
 from fhir_adapter.model import Intake, NotAssessed, Patient, Result
 from fhir_adapter.subjects import Key, Subjects, contained_patient
+from fhir_adapter.unjudged import why_absent
 from fhir_adapter.walk import Found, Item, component_count, fault_path, unversioned, walk
 
 
@@ -42,6 +43,7 @@ _JUDGED = frozenset({"final", "amended", "corrected", "appended", "preliminary",
 """http://hl7.org/fhir/observation-status, R4 to R6."""
 _CONTEXT = body.CODES | gestation.CODES | {patient.PREGNANCY_STATUS, fasting.STATUS}
 """LOINC of Observations that say something of the patient by which the results are judged."""
+_NAMELESS = repeated.Code()
 
 
 def read(
@@ -138,13 +140,23 @@ class _Reading:
         described = patient.describe(raw, reference, pregnant, self._heights.of(key))
         return patient.expecting(described, self._gestations.of(key, self._newest))
 
-    def _refuse(self, path: str, code: str, reference: str | None) -> None:
+    def _refuse(
+        self,
+        path: str,
+        code: str,
+        reference: str | None,
+        told: repeated.Told | None = None,
+        absent: wire.CodeableConcept | None = None,
+    ) -> None:
         self._count += 1
-        self._not_assessed.append(NotAssessed(path, code, reference))
+        called = _NAMELESS if told is None else told.code
+        self._not_assessed.append(
+            NotAssessed(path, code, reference, called.codings, called.name, absent=why_absent(absent))
+        )
 
     def _refuse_all(self, item: Item, code: str, element: str = "") -> None:
         """An Observation and all its components."""
-        self._refuse(item.path + element, code, item.reference)
+        self._refuse(item.path + element, code, item.reference, item.told)
         for index in range(component_count(item)):
             self._refuse(f"{item.path}.component[{index}]", code, item.reference)
 
@@ -214,7 +226,7 @@ class _Reading:
                 self._refuse(path + fault_path(error), "malformed", item.reference)
                 continue
             if wire.filled(component.modifierExtension):
-                self._refuse(path + ".modifierExtension", "modifier-extension", item.reference)
+                self._refuse(path + ".modifierExtension", "modifier-extension", item.reference, told)
                 continue
             self._judge(component, told, path, item.reference, shared, group=False)
         if len(self._results) > before:
@@ -239,14 +251,14 @@ class _Reading:
         try:
             value = elements.value(sent)
         except elements.Fault as fault:
-            self._refuse(path + fault.element, fault.code, reference)
+            self._refuse(path + fault.element, fault.code, reference, told)
             return
         if isinstance(told.ranges, elements.Fault):
-            self._refuse(path + told.ranges.element, told.ranges.code, reference)
+            self._refuse(path + told.ranges.element, told.ranges.code, reference, told)
             return
         if value is None:
             code = "data-absent" if sent.dataAbsentReason is not None else "group" if group else "no-value"
-            self._refuse(path, code, reference)
+            self._refuse(path, code, reference, told, sent.dataAbsentReason)
             return
         self._count += 1
         self._results.append(

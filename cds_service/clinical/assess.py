@@ -10,12 +10,11 @@ from cds_service.clinical.interpretation import meaning
 from cds_service.clinical.interval import Side, beyond, side
 from cds_service.clinical.seen import see
 from cds_service.clinical.show import interval_text
-from cds_service.domain import Basis, Code, Finding, Findings, Pattern, Said
+from cds_service.domain import Basis, Code, Finding, Findings, Pattern, Said, unjudged
 from fhir_adapter.model import (
     Answer,
     IntervalSource,
     Measured,
-    NotAssessed,
     Panel,
     PanelResult,
     Patient,
@@ -74,7 +73,7 @@ def _judge(
         basis.extend(context.bases(placed, code, patient))
     code, floor = _laboratory_says(placed, code, basis, floor)
     if code is None or (reason == "implausible" and code == "N"):
-        return Finding(index, None, not_assessed=_not_assessed(placed, reason))
+        return Finding(index, None, not_assessed=unjudged(placed, reason))
     if reason == "implausible":
         basis.append(Basis("taint", Said("implausible-called")))
     basis.extend(taint.bases(placed, times, colours))
@@ -82,10 +81,6 @@ def _judge(
     if placed.result.status == "preliminary":
         basis.append(Basis("preliminary", Said("preliminary")))
     return Finding(index, code, tuple(basis), floor)
-
-
-def _not_assessed(placed: PanelResult, reason: str) -> NotAssessed:
-    return NotAssessed(placed.result.path, reason, placed.result.observation)
 
 
 def _number(placed: PanelResult, value: Quantity | Span) -> tuple[Code | None, list[Basis], bool, str]:

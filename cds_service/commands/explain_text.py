@@ -87,7 +87,9 @@ def print_text(console: Console, shown: Json) -> None:
             f"({flag['source']}{probability})",
         )
     for entry in shown["notAssessed"]:
-        _line(console, f"not assessed: {entry['path']}: {entry['reason']} [{entry['code']}]")
+        name = f"{entry['name']}: " if entry["name"] else ""
+        why = f"{entry['reason'].rstrip('.')}: {entry['detail']}" if entry["detail"] else entry["reason"]
+        _line(console, f"not assessed: {name}{why} [{entry['code']}] {entry['path']}")
     for card in shown["cards"]:
         _line(console, f"card ({card['indicator']}): {card['summary']}")
     if not shown["cards"]:

@@ -39,6 +39,8 @@ def response(
                 reason=words.not_assessed(language, entry.code),
                 code=entry.code,
                 observation=_named(entry.observation, where),
+                display=entry.called(language),
+                detail=None if entry.absent is None else words.absent(language, entry.absent),
             )
             for entry in verdict.not_assessed
         ],

@@ -28,6 +28,8 @@ def to_response(evaluation: Evaluation, *, trace_id: str = "") -> cds_pb2.Evalua
             reason=words.not_assessed(language, entry.code),
             code=entry.code,
             observation=entry.observation or "",
+            display=entry.called(language),
+            detail="" if entry.absent is None else words.absent(language, entry.absent),
         )
     for pattern in verdict.patterns:
         out.patterns.add(

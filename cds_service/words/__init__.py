@@ -20,7 +20,7 @@ AMOUNTS = frozenset({"limit", "interval", "change", "from", "series", "percent",
 TIMES = frozenset({"time", "window"})
 """Parameters that are spans of time: "36 h", "5 d"."""
 WORDS = frozenset(
-    {"result", "summary", "first", "label", "text", "value", "word", "reason", "assay", "stage"}
+    {"result", "summary", "first", "label", "text", "value", "word", "reason", "why", "assay", "stage"}
     | {"count", "total", "hours", "probability", "egfr", "score", "line"}
 )
 """Parameters that are words already, or whole numbers."""
@@ -58,6 +58,11 @@ def not_assessed(language: str, code: str) -> str:
     if language == "en" or language not in LANGUAGES:
         return NOT_ASSESSED_CODES[code]
     return messages(language).get(f"not-assessed-{code}") or NOT_ASSESSED_CODES[code]
+
+
+def absent(language: str, why: str) -> str:
+    """Why a laboratory sent no value: FHIR's code in words, its own words as they are."""
+    return messages(language if language in LANGUAGES else "en").get(f"absent-{why}", why)
 
 
 def degraded(language: str, reason: str) -> str:

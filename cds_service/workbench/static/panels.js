@@ -32,7 +32,8 @@ function reason(code, entries) {
         h(
           "li",
           {},
-          entry.read && h("span", {}, h("strong", {}, clean(entry.read.name, 80)), " ", clean(entry.read.value, 60)),
+          entry.name && h("span", {}, h("strong", {}, clean(entry.name, 80)), entry.read && ` ${clean(entry.read.value, 60)}`),
+          entry.detail && h("span", {}, clean(entry.detail, 200)),
           h("span", { class: "muted" }, clean(entry.observation ?? "", 120)),
           h("code", { class: "muted" }, clean(entry.path, 160)),
         ),

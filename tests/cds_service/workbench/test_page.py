@@ -168,6 +168,14 @@ def test_what_was_not_assessed_and_why(page: Page) -> None:
     assert "Observation/anna-wrong" in text
 
 
+def test_what_has_no_value_is_named_with_the_laboratorys_reason(page: Page) -> None:
+    absent = observation("k", "2823-3", 1, "1", dataAbsentReason={"coding": [{"code": "error"}], "text": "Haemolysed"})
+    del absent["valueQuantity"]
+    page.judge(bundle(absent))
+    page.tab("missing")
+    assert page.texts(".reason li > span")[:2] == ["Potassium", "Haemolysed"]
+
+
 def test_the_exact_prompt_the_time_and_the_json(page: Page) -> None:
     page.judge(PANEL)
     page.tab("prompt")
