@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from typing import Final, cast
 
 from msgspec import Raw
+from msgspec.structs import replace
 
-from fhir_adapter import values, wire
+from fhir_adapter import interval_text, values, wire
 from fhir_adapter.model import Answer, Coding, Comparator, Quantity, ReferenceRange, Span, Titre, Value
 
 UCUM = "http://unitsofmeasure.org"
@@ -33,42 +34,6 @@ UNSUPPORTED: Final = (
 )
 """Values that aren't judged; the last five aren't FHIR's for an Observation, but are sent all the same."""
 
-_V3 = (
-    "< > A AA AC B D DET E EX EXP H H> HH HU HX I IE IND L L< LL LU LX MS N NCL ND NEG NR NS OBX POS R RR S SDD SYN-R"
-    " SYN-S TOX U UNE VS W WR CAR CARRIER QCF"
-)
-_V2 = "LLL HHH LU HM SM NULL N/A"
-INTERPRETATIONS = frozenset(_V3.split()) | frozenset(_V2.split())
-"""HL7 v3 ObservationInterpretation and v2 table 0078."""
-_INTERPRETATION_WORDS = {
-    "high": "H",
-    "low": "L",
-    "normal": "N",
-    "abnormal": "A",
-    "critical high": "HH",
-    "critical low": "LL",
-    "critically high": "HH",
-    "critically low": "LL",
-    "critical abnormal": "AA",
-    "critically abnormal": "AA",
-    "very high": "HH",
-    "very low": "LL",
-    "significantly high": "HU",
-    "significantly low": "LU",
-    "positive": "POS",
-    "negative": "NEG",
-    "detected": "DET",
-    "not detected": "ND",
-    "reactive": "RR",
-    "non-reactive": "NR",
-    "resistant": "R",
-    "susceptible": "S",
-    "intermediate": "I",
-    "indeterminate": "IND",
-    "élevé": "H",
-    "bas": "L",
-    "anormal": "A",
-}
 _YEARS = {"a": 1.0, "mo": 1 / 12, "wk": 7 / 365.2425, "d": 1 / 365.2425, "h": 1 / 8765.82, "min": 1 / 525949.2}
 _AGE_WORDS = {
     "y": "a", "yr": "a", "yrs": "a", "year": "a", "years": "a", "an": "a", "ans": "a", "a_j": "a", "a_g": "a",
@@ -278,7 +243,7 @@ def ranges(sent: list[wire.RangeElement]) -> tuple[ReferenceRange, ...]:
     Raises:
         Fault: a limit that isn't a number or isn't finite, or a modifier extension.
     """
-    found = []
+    found: list[ReferenceRange] = []
     for index, one in enumerate(sent):
         if one.modifierExtension is not wire.EMPTY and wire.filled(one.modifierExtension):
             raise Fault("modifier-extension", f".referenceRange[{index}].modifierExtension")
@@ -296,18 +261,33 @@ def ranges(sent: list[wire.RangeElement]) -> tuple[ReferenceRange, ...]:
                 continue
         kind = one.type or one.meaning
         applies = one.appliesTo
-        found.append(
-            ReferenceRange(
-                low,
-                high,
-                one.text or (words(one.normalValue) if one.normalValue is not None else None),
-                () if kind is None else _type_codes(kind),
-                () if applies is None else tuple(c for concept in concepts(applies) for c in _group(concept)),
-                age_low,
-                age_high,
-            )
+        whole = ReferenceRange(
+            low,
+            high,
+            one.text or (words(one.normalValue) if one.normalValue is not None else None),
+            () if kind is None else _type_codes(kind),
+            () if applies is None else tuple(c for concept in concepts(applies) for c in _group(concept)),
+            age_low,
+            age_high,
         )
+        by_sex = _by_sex(whole)
+        found.extend(by_sex or (whole,))
     return tuple(found)
+
+
+def _by_sex(whole: ReferenceRange) -> list[ReferenceRange]:
+    """The ranges of a text that names one for each sex ("M: 13-17 F: 12-15"), or for adults; none for other texts."""
+    if whole.text is None or whole.low is not None or whole.high is not None or whole.applies_to:
+        return []
+    return [
+        replace(
+            whole,
+            text=part.text,
+            applies_to=() if part.sex is None else (Coding(None, None, part.sex),),
+            age_low=part.age_low if whole.age_low is None else whole.age_low,
+        )
+        for part in interval_text.parts(whole.text)
+    ]
 
 
 def _group(concept: wire.CodeableConcept) -> tuple[Coding, ...]:
@@ -331,26 +311,6 @@ def _age(sent: wire.Quantity | None) -> float | None:
         if factor is not None:
             return found.number * factor
     raise Fault("malformed", ".age")
-
-
-def interpretations(sent: wire.Concepts) -> tuple[str, ...]:
-    """The codes of interpretation, upper case, each once; words ("High") where no code is one that HL7 defines."""
-    found: list[str] = []
-    for concept in concepts(sent):
-        said = [coding.code.strip().upper() for coding in concept.coding or () if coding.code]
-        codes = [code for code in said if code in INTERPRETATIONS]
-        if not codes:
-            texts = [concept.text, *(part for coding in concept.coding or () for part in (coding.display, coding.code))]
-            for text in texts:
-                folded = (text or "").strip().lower()
-                if folded in _INTERPRETATION_WORDS:
-                    codes = [_INTERPRETATION_WORDS[folded]]
-                    break
-                if folded.upper() in INTERPRETATIONS:
-                    codes = [folded.upper()]
-                    break
-        found.extend(code for code in codes if code not in found)
-    return tuple(found)
 
 
 def categories(sent: wire.Concepts) -> tuple[tuple[str, ...], bool]:

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Literal
 
-from msgspec import Struct
-
+from fhir_adapter.interval_text import Bounds as Bounds
+from fhir_adapter.interval_text import parse_text as parse_text
+from fhir_adapter.interval_text import sex_named
 from fhir_adapter.model import Coding, Patient, Quantity, ReferenceRange, Sex
-
-NUMBER = r"[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?"
-_TWO_SIDED = re.compile(
-    rf"^[\[(]?\s*(?P<low>{NUMBER})\s*(?P<unit1>[^\d\s\-–—;:,\[\]()][^\d\s;]*)?\s*(?:-|–|—|;|:|\.\.+|to|à|a|bis)\s*"
-    rf"(?P<high>{NUMBER})\s*[\])]?\s*(?P<unit>.*)$",
-    re.IGNORECASE,
-)
-_ONE_SIDED = re.compile(
-    rf"^[\[(]?\s*(?P<sign><=|>=|=<|=>|≤|≥|<|>|up to|below|under|less than|at most|above|over|more than|at least|inf\.? (?:à|a)|"
-    rf"sup\.? (?:à|a)|inférieure? à|supérieure? à|jusqu'à)\s*(?P<number>{NUMBER})\s*[\])]?\s*(?P<unit>.*)$",
-    re.IGNORECASE,
-)
-_HIGH = {"<=": True, "=<": True, "≤": True, "up to": True, "at most": True, "jusqu'à": True}
-_HIGH_OPEN = ("<", "below", "under", "less than")
-_LOW = {">=": True, "=>": True, "≥": True, "at least": True}
-_WORD = re.compile(r"[^\W\d_]", re.UNICODE)
 
 _FEMALE = frozenset({"248152002", "f", "female", "w", "10052007-f", "femme", "féminin", "women", "woman", "1086007"})
 _MALE = frozenset({"248153007", "m", "male", "homme", "masculin", "men", "man", "10052007"})
@@ -34,62 +17,6 @@ _PREGNANT = frozenset({"77386006", "pregnant", "pregnancy", "enceinte", "grosses
 NORMAL_TYPES = frozenset({"normal", "n", "reference", "recommended"})
 CRITICAL_TYPES = frozenset({"critical", "panic", "critical-range", "absolute-critical", "alert"})
 TARGET_TYPES = frozenset({"treatment", "therapeutic", "target"})
-
-
-class Bounds(Struct, frozen=True):
-    """A parsed interval: numbers in ``unit`` (None where the text named none)."""
-
-    low: float | None = None
-    high: float | None = None
-    unit: str | None = None
-    low_inclusive: bool = True
-    high_inclusive: bool = True
-    text: str = ""
-
-
-@lru_cache(maxsize=4096)
-def parse_text(text: str) -> Bounds | tuple[str, ...] | None:
-    """Reads an interval given as text.
-
-    Returns:
-        Bounds for "3.5-5.1", "[3,5 - 5,1] mmol/L", "< 200", "Up to 40", "inf à 5"; a tuple of lower-case answers
-        that are normal for "Negative" or "Negative, trace"; None for text that says neither.
-    """
-    text = text.strip()[:200]
-    if not text:
-        return None
-    if match := _TWO_SIDED.match(text):
-        low, high = _number(match["low"]), _number(match["high"])
-        if low <= high:
-            return Bounds(
-                low, high, _unit(match["unit"]) or _unit(match["unit1"]), text=f"{match['low']}-{match['high']}"
-            )
-        return None
-    if match := _ONE_SIDED.match(text):
-        sign, number = match["sign"].lower(), _number(match["number"])
-        unit = _unit(match["unit"])
-        if sign in _HIGH or sign in _HIGH_OPEN or sign.startswith("inf"):
-            inclusive = sign in _HIGH
-            return Bounds(
-                None, number, unit, high_inclusive=inclusive, text=f"{'≤' if inclusive else '<'} {match['number']}"
-            )
-        inclusive = sign in _LOW
-        return Bounds(
-            number, None, unit, low_inclusive=inclusive, text=f"{'≥' if inclusive else '>'} {match['number']}"
-        )
-    if _WORD.search(text) and not any(character.isdigit() for character in text):
-        answers = tuple(part.strip().lower() for part in re.split(r"[,;/]|\bor\b|\bou\b", text) if part.strip())
-        return answers or None
-    return None
-
-
-def _number(text: str) -> float:
-    return float(text.replace(",", "."))
-
-
-def _unit(text: str | None) -> str | None:
-    text = (text or "").strip().strip("()[]").strip()
-    return text or None
 
 
 def bounds(reference: ReferenceRange) -> Bounds | tuple[str, ...] | None:
@@ -202,6 +129,8 @@ def _sexes(codings: Sequence[Coding]) -> set[Sex]:
             found.add("female")
         elif words & _MALE:
             found.add("male")
+        elif named := {sex for word in words if (sex := sex_named(word))}:
+            found |= named
     return found if len(found) == 1 else set()
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from fhir_adapter import intervals, units
+from fhir_adapter import intervals, thousands, units
 from fhir_adapter.catalog import Analyte, Catalog
 from fhir_adapter.catalog.recognise import LOINC_SYSTEMS
 from fhir_adapter.folding import fold
@@ -81,6 +81,10 @@ class _Places:
         found = self._settings.get(same)
         if found is None:
             found = self._settings[same] = self._setting(result, measured, age, state)
+        if isinstance(measured, Quantity) and measured.from_text:
+            measured = thousands.counted(measured, found.unit)
+            if measured is not value:
+                result = replace(result, value=measured)
         analyte, scale, interval = found.analyte, found.scale, found.interval
         number = measured.number if isinstance(measured, Quantity) else None
         canonical = None if number is None or scale is None else number * scale[0] + scale[1]
@@ -108,21 +112,24 @@ class _Places:
         unit = measured.unit if measured is not None else None
         if unit is None and measured is not None and site is not None and not measured.from_text:
             unit = site.unit_for(result.codings, result.name)
-        analyte = _analyte(result, unit, self._catalog, site)
-        display = _display(result, analyte)
         normal = intervals.choose(result.ranges, "normal", patient, age) or intervals.choose(
             result.ranges, "target", patient, age
         )
         read = [found for found in (intervals.bounds(reference) for reference in normal) if found is not None]
         expected = tuple(answer for found in read if isinstance(found, tuple) for answer in found)
+        own = [found for found in read if isinstance(found, Bounds)]
+        if unit is None and measured is not None and measured.from_text:
+            # A string has no place for a unit: the laboratory prints it on the line of its own interval, in that unit.
+            unit = next((found.unit for found in own if found.unit), None)
+        analyte = _analyte(result, unit, self._catalog, site) or _by_interval(result, unit, own, self._catalog)
+        display = _display(result, analyte)
         if measured is None:
             return _Setting(analyte, display, expected)
 
         problem: str | None = None
-        own = [found for found in read if isinstance(found, Bounds)]
-        if unit is None and measured.from_text:
-            # A string has no place for a unit: the laboratory prints it on the line of its own interval, in that unit.
-            unit = next((found.unit for found in own if found.unit), None)
+        if any(found.grouped for found in own):
+            scales = {one: _scale(one, analyte) for one in {unit, *(bound.unit for bound in own)}}
+            own = thousands.settled(own, unit, analyte, scales)
         interval, problem = _lab_interval(own, unit, analyte)
         scale = _scale(unit, analyte)
         if interval is None and analyte is not None and analyte.intervals:
@@ -149,6 +156,18 @@ def _analyte(result: Result, unit: str | None, catalog: Catalog, site: Site | No
     if found is None and (own := site.analyte_of((), result.name)) is not None:
         found = catalog.analytes.get(own)
     return found
+
+
+def _by_interval(result: Result, unit: str | None, own: Sequence[Bounds], catalog: Catalog) -> Analyte | None:
+    """A bare name in a small unit ("WBC" in cells/mm3) may be of blood or of another fluid: where nothing names the specimen, an
+    interval like the usual one of blood does."""
+    if not own or not unit or result.specimen is not None:
+        return None
+    found = catalog.find(result.codings, result.name, unit=unit, specimen="blood")
+    scale = _scale(unit, found)
+    if found is None or scale is None or found.unit == "[pH]":
+        return None
+    return found if all(thousands.like_usual(bound, found, scale) for bound in own) else None
 
 
 def _with_site(one: PanelResult, site: Site, patient: Patient, beside: Around | None) -> PanelResult:

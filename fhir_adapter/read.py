@@ -12,10 +12,10 @@ from typing import Literal, NamedTuple
 
 from msgspec import Raw, Struct
 
-from fhir_adapter import body, dates, elements, fasting, gestation, patient, repeated, strict, versions, wire
+from fhir_adapter import body, dates, elements, fasting, gestation, patient, repeated, strict, values, versions, wire
 from fhir_adapter.errors import NoObservations, Violation
 from fhir_adapter.guard import checked
-from fhir_adapter.model import Intake, NotAssessed, Patient, Result
+from fhir_adapter.model import Answer, Intake, NotAssessed, Patient, Result
 from fhir_adapter.subjects import Key, Subjects, contained_patient
 from fhir_adapter.unjudged import why_absent
 from fhir_adapter.walk import Found, Item, component_count, fault_path, unversioned, walk
@@ -260,6 +260,8 @@ class _Reading:
             code = "data-absent" if sent.dataAbsentReason is not None else "group" if group else "no-value"
             self._refuse(path, code, reference, told, sent.dataAbsentReason)
             return
+        if isinstance(value, Answer) and told.ranges and sent.valueString is not None:
+            value = values.without_flag(value.text) or value
         self._count += 1
         self._results.append(
             Result(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
-from fhir_adapter import elements, wire
+from fhir_adapter import elements, flags, wire
 from fhir_adapter.model import Coding, ReferenceRange
 
 T = TypeVar("T")
@@ -101,7 +101,7 @@ def _ranges(sent: bytes) -> tuple[ReferenceRange, ...] | elements.Fault:
 
 @_kept
 def _interpretation(sent: bytes) -> tuple[str, ...]:
-    return elements.interpretations(wire.concepts(sent))
+    return flags.interpretations(wire.concepts(sent))
 
 
 @_kept

@@ -10,6 +10,8 @@ import math
 import re
 
 from fhir_adapter.model import Answer, Comparator, Quantity, Span, Titre, Value
+from fhir_adapter.unit_names import known_spelling
+from fhir_adapter.units import normalize_unit
 
 MAX_TEXT = 80
 """Text longer than this is prose, not a number."""
@@ -36,7 +38,18 @@ _COMPARATORS: dict[str, Comparator] = {
     "supérieur à": ">",
 }
 _WORDS = "|".join(re.escape(word) for word in sorted(_COMPARATORS, key=len, reverse=True))
-_UNIT = r"(?:\s*(?P<unit>[^\W\d_][^\s;,<>=+]*|[%[#\u00b0\u2030][^\s;,<>=+]*|/[^\s\d;,<>=+]+|[x\u00d7]?\s?10[*^e]\d{1,2}/[^\s+]+))?"
+_FLAGGED = re.compile(
+    r"(?:(?:\*+|HH?\s|LL?\s)\s*)?(?P<value>[-+<>=\u2264\u2265.,\d].*?)(?:\s*\*+|\s*\((?:HH?|LL?|N|\*)\)|\s+(?:HH?|LL?|N))?\Z"
+)
+_STRUCTURED = re.compile(
+    rf"(?P<sign><>|<=|>=|<|>|=)?\^(?P<first>{_NUMBER})(?:\^(?P<between>[-:/])\^(?P<second>{_NUMBER}))?\^*\Z"
+)
+"""HL7 v2's SN, left as it came: comparator^number^separator^number."""
+_UNIT = r"(?:\s*(?P<unit>[^\W\d_][^\s;,<>=+]*|[%[#\u00b0\u2030][^\s;,<>=+]*|/[^\s\d;,<>=+]+|/mm[3\u00b3](?![^\s])|[x\u00d7]?\s?10[*^e]\d{1,2}/[^\s+]+))?"
+_SPACED_UNIT = re.compile(
+    rf"(?P<plain>(?:{_WORDS})?\s*{_NUMBER})\s*(?P<unit>[^\W\d_][^;,<>=]{{0,24}}\s[^;,<>=]{{1,24}})\Z", re.IGNORECASE
+)
+"""A unit with a space in it ("mL/min/1.73 m2"); read where it is known."""
 _PLAIN = re.compile(rf"(?P<sign>{_WORDS})?\s*(?P<number>{_NUMBER}){_UNIT}\Z", re.IGNORECASE)
 _SPAN = re.compile(
     rf"(?P<low>{_NUMBER})\s*(?:-|\u2013|\u2014|\.\.|\bto\b|\bà\b)\s*(?P<high>{_NUMBER}){_UNIT}\Z", re.IGNORECASE
@@ -48,15 +61,17 @@ _DECIMAL = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?\Z", re.ASC
 _COMMA_DECIMAL = re.compile(r"[-+]?(?:0|\d+),\d+\Z|[-+]?,\d+\Z", re.ASCII)
 _AMBIGUOUS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}\Z", re.ASCII)
 _THOUSANDS_COMMA = re.compile(
-    r"[-+]?[1-9]\d{0,2}(?:,\d{3}){2,}(?:\.\d+)?\Z|[-+]?[1-9]\d{0,2}(?:,\d{3})+\.\d+\Z", re.ASCII
+    r"[-+]?[1-9]\d{0,2}(?:,\d{3}){2,}(?:\.\d+)?\Z|[-+]?[1-9]\d{0,2}(?:,\d{3})+\.\d+\Z|[1-9]\d?(?:,\d{2})+,\d{3}\Z",
+    re.ASCII,
 )
+"""The last as India groups: 2,50,000."""
 _THOUSANDS_DOT = re.compile(r"[-+]?[1-9]\d{0,2}(?:\.\d{3})+,\d+\Z", re.ASCII)
 _THOUSANDS_SPACE = re.compile(rf"[-+]?[1-9]\d{{0,2}}(?:[{_SPACES}']\d{{3}})+(?:[.,]\d+)?\Z", re.ASCII)
 _LOOKS_LIKE_UNIT = re.compile(r"[/%^*\u00b0\u00b5\u03bc\u2030]")
 _SIMPLE_UNITS = frozenset(
     {"mg", "ug", "mcg", "ng", "pg", "kg", "mol", "mmol", "umol", "nmol", "pmol", "fmol", "meq", "osm", "mosm", "kat"}
     | {"dl", "ml", "ul", "fl", "iu", "miu", "mu", "kiu", "ukat", "nkat", "sec", "secs", "min", "hr", "mm", "cm"}
-    | {"mmhg", "kpa", "ratio"}
+    | {"mmhg", "kpa", "ratio", "seconds", "sek", "seg"}
 )
 """Units without a sign that gives them away. Single letters are out: "5 H" and "5 L" are flags."""
 
@@ -81,6 +96,9 @@ def parse_text(text: str, unit: str | None = None, shown_unit: str | None = None
     said = text.strip()
     if not said or len(said) > MAX_TEXT:
         return Answer(said)
+    if "^" in said and (found := _STRUCTURED.match(said)) is not None:
+        said = f"{found['sign'] or ''}{found['first']}".lstrip("=")
+        said += f"{found['between'] or ''}{found['second'] or ''}"
     found = _TITRE.match(said)
     if found is not None:
         denominator = float(found["denominator"])
@@ -93,7 +111,20 @@ def parse_text(text: str, unit: str | None = None, shown_unit: str | None = None
     found = _SPAN.match(said)
     if found is not None:
         return _span(found, unit, shown_unit) or Answer(said)
+    spaced = _SPACED_UNIT.match(said)
+    if spaced is not None and known_spelling(spaced["unit"]) and (found := _PLAIN.match(spaced["plain"])) is not None:
+        return _quantity(found, spaced["unit"], spaced["unit"]) or Answer(said)
     return Answer(said)
+
+
+def without_flag(text: str) -> Value | None:
+    """The number, bound or range of a text that carries the laboratory's flag ("11.0 L", "*11.0", "5.9 (H)"); None for others.
+    "L" may be litres and "H" hours, so that this is only for a test that has an interval of its own."""
+    found = _FLAGGED.match(text.strip()) if len(text) <= MAX_TEXT else None
+    if found is None or found["value"] == text.strip():
+        return None
+    value = parse_text(found["value"])
+    return value if isinstance(value, Quantity | Span) else None
 
 
 def number(text: str) -> float | None:
@@ -114,6 +145,12 @@ def number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def counts_cells(unit: str | None) -> bool:
+    """Whether single cells in a microlitre are counted: there "7,800" and "7.800" are thousands, since three decimals of a cell
+    don't occur."""
+    return normalize_unit(unit) == "/uL"
+
+
 def _unit_of(found: re.Match[str], unit: str | None, shown: str | None) -> tuple[str | None, str | None] | None:
     """(unit, shown unit); None where what follows the number is a word rather than a unit."""
     own = found["unit"]
@@ -127,6 +164,8 @@ def _unit_of(found: re.Match[str], unit: str | None, shown: str | None) -> tuple
 def _quantity(found: re.Match[str], unit: str | None, shown: str | None) -> Quantity | None:
     value = number(found["number"])
     units = _unit_of(found, unit, shown)
+    if value is None and units is not None and _AMBIGUOUS.match(found["number"]) and counts_cells(units[0]):
+        value = float(found["number"].replace(",", ""))
     if value is None or units is None:
         return None
     sign = found["sign"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_adapter import intervals
+from fhir_adapter import interval_text, intervals
 from fhir_adapter.intervals import Bounds
 from fhir_adapter.model import Coding, Patient, Quantity, ReferenceRange
 
@@ -31,6 +31,26 @@ from fhir_adapter.model import Coding, Patient, Quantity, ReferenceRange
         ("> 60 mL/min", 60.0, None, "mL/min"),
         ("≥ 1.0", 1.0, None, None),
         ("supérieure à 60", 60.0, None, None),
+        # Dashes and tildes, signs in brackets, labels, other languages.
+        *((f"3.5{dash}5.1", 3.5, 5.1, None) for dash in "-\u2010\u2012\u2013\u2212~\uff5e"),
+        ("(-2)-(+3)", -2.0, 3.0, None),
+        ("Normal: 3.5-5.1", 3.5, 5.1, None),
+        ("Ref. range: <5.7 %", None, 5.7, "%"),
+        ("von 3,5 bis 5,1", 3.5, 5.1, None),
+        ("3,5 a 5,1 mEq/L", 3.5, 5.1, "mEq/L"),
+        ("between 3 and 4", 3.0, 4.0, None),
+        ("bis 5,0 mg/l", None, 5.0, "mg/l"),
+        ("hasta 4", None, 4.0, None),
+        ("Menor que 4", None, 4.0, None),
+        ("< à 5 mg/L", None, 5.0, "mg/L"),
+        ("> OR = 60", 60.0, None, None),
+        ("4 or less", None, 4.0, None),
+        ("60 and above", 60.0, None, None),
+        # Thousands that can be nothing else.
+        ("150,000-1,000,000", 150000.0, 1000000.0, None),
+        ("1,50,000-4,50,000", 150000.0, 450000.0, None),
+        ("4 000 - 10 000 /mm3", 4000.0, 10000.0, "/mm3"),
+        ("0,500-1,200", 0.5, 1.2, None),
     ],
 )
 def test_numbers_in_text(text: str, low: float | None, high: float | None, unit: str | None) -> None:
@@ -54,7 +74,7 @@ def test_answers_in_text(text: str, answers: tuple[str, ...]) -> None:
     assert intervals.parse_text(text) == answers
 
 
-@pytest.mark.parametrize("text", ["", "   ", "9-3", "see comment 4", "---", "5.1"])
+@pytest.mark.parametrize("text", ["", "   ", "9-3", "see comment 4", "---", "5.1", "5 and 10", "3.5 < x < 5.0"])
 def test_text_that_says_nothing(text: str) -> None:
     assert intervals.parse_text(text) is None
 
@@ -134,3 +154,37 @@ def test_position_of_one_sided_intervals() -> None:
     assert intervals.position(1, 0, 0) == 2
     assert intervals.position(0, 0, 0) == 0
     assert intervals.position(5, None, None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "grouped"),
+    [
+        ("4,000-11,000", ","),
+        ("0-1,000", ","),
+        ("1.500-1.800", "."),
+        ("< 1,000", ","),
+        ("4,000-11,00", None),
+        ("0,500-1,200", None),
+        ("3.5-5.1", None),
+    ],
+)
+def test_numbers_that_may_be_thousands_are_marked(text: str, grouped: str | None) -> None:
+    found = intervals.parse_text(text)
+    assert isinstance(found, Bounds)
+    assert found.grouped == grouped
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("M: 13-17 F: 12-15", [("13-17", "male", None), ("12-15", "female", None)]),
+        ("Männer: 13,5-17,5; Frauen: 12,0-15,5", [("13,5-17,5", "male", None), ("12,0-15,5", "female", None)]),
+        ("Female: <5", [("<5", "female", None)]),
+        ("Adult: 3.5-5.0", [("3.5-5.0", None, 18.0)]),
+        ("Adult male: 13-17", [("13-17", "male", 18.0)]),
+        # One letter alone, one sex twice, or words that aren't a sex: not taken apart.
+        *((text, []) for text in ("F: 12-15", "M: 13-17 M: 12-15", "Smoker: 0-5", "3.5-5.1", "Negative")),
+    ],
+)
+def test_a_text_with_an_interval_for_each_sex(text: str, found: list[tuple[str, str | None, float | None]]) -> None:
+    assert [tuple(part) for part in interval_text.parts(text)] == found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from fhir_adapter import catalog
 from fhir_adapter.model import Coding, Intake, PanelResult, Patient, Quantity, ReferenceRange, Result, Span, Value
@@ -189,3 +190,45 @@ def test_the_interval_for_the_patients_sex_and_age_is_used() -> None:
     assert woman.interval is not None
     assert man.interval is not None
     assert (woman.interval.low or 0) < (man.interval.low or 0)
+
+
+@pytest.mark.parametrize(
+    ("loinc", "unit", "text", "limits"),
+    [
+        # By the unit: single cells in a microlitre have no decimals.
+        ("6690-2", "/mm3", "4,000-11,000", (4000, 11000)),
+        (None, "cells/uL", "4.000-11.000", (4000, 11000)),
+        # By what is usual for the test.
+        ("777-3", "10*6/L", "150,000-400,000", (150000, 400000)),
+        ("2823-3", "mmol/L", "3,500-5,100", (3.5, 5.1)),
+        ("2823-3", "mmol/L", "3.500-5.100", (3.5, 5.1)),
+        # By nothing: a comma may be either, a point is nearly everywhere the decimal one.
+        (None, "mg/L", "4,000-11,000", None),
+        (None, "mg/L", "1.500-1.800", (1.5, 1.8)),
+    ],
+)
+def test_thousands_in_an_interval(loinc: str | None, unit: str, text: str, limits: tuple[float, float] | None) -> None:
+    (placed,) = _place(_result(loinc, Quantity(5.0, unit), ranges=(ReferenceRange(text=text),), name="Any"))
+    found = placed.interval
+    own = found if found is not None and found.source == "lab" else None
+    assert (None if own is None else (own.low, own.high)) == limits
+
+
+@pytest.mark.parametrize(("unit", "number"), [("/uL", 7800), ("10*9/L", 7.8)])
+def test_thousands_of_cells_in_a_string(unit: str, number: float) -> None:
+    sent = Quantity(7.8, None, None, "7.800", None, from_text=True)
+    (placed,) = _place(_result("6690-2", sent, ranges=(ReferenceRange(text=f"4.000-10.000 {unit}"),)))
+    assert placed.number == number
+    assert isinstance(placed.result.value, Quantity)
+    assert placed.result.value.number == number
+    assert placed.canonical == pytest.approx(7.8)
+
+
+def test_a_bare_name_in_a_small_unit_is_of_blood_where_its_interval_is() -> None:
+    def found(low: float, high: float, specimen: str | None = None) -> PanelResult:
+        sent = _result(None, Quantity(3200, "/mm3"), ranges=(_range(low, high, "/mm3"),), name="WBC")
+        return _place(replace(sent, specimen=specimen))[0]
+
+    assert found(4000, 11000).analyte is catalog.load().analytes["leucocytes"]
+    assert found(0, 5).analyte is None
+    assert found(4000, 11000, "Unknown").analyte is None

@@ -138,6 +138,11 @@ def _coded(*codes: str, **more: str) -> Json:
         ([{"coding": [{"display": "Critical high"}]}], ("HH",)),
         ([_coded("local-7", text="abnormal")], ("A",)),
         ([_coded("local-7")], ()),
+        ([{"text": "Above high normal"}], ("H",)),
+        ([_coded("H*")], ("H",)),
+        ([{"text": "Below lower panic limits"}], ("LL",)),
+        ([{"text": "Erniedrigt"}], ("L",)),
+        ([{"text": "\u2191"}], ("H",)),
         ([], ()),
     ],
 )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_adapter.model import Answer, Quantity, Span, Titre
-from fhir_adapter.values import blank, number, parse_text
+from fhir_adapter.values import blank, number, parse_text, without_flag
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,7 @@ from fhir_adapter.values import blank, number, parse_text
         ("+2.3", 2.3, None, None, "+2.3"),
         ("0,123", 0.123, None, None, "0,123"),
         ("1,234,567", 1234567, None, None, "1,234,567"),
+        ("2,50,000", 250000, None, None, "2,50,000"),
         ("12,345.6", 12345.6, None, None, "12,345.6"),
         ("1.234,5", 1234.5, None, None, "1.234,5"),
         ("1\u202f234,5", 1234.5, None, None, "1\u202f234,5"),
@@ -37,6 +38,12 @@ from fhir_adapter.values import blank, number, parse_text
         ("5%", 5, None, "%", "5"),
         ("5 /HPF", 5, None, "/HPF", "5"),
         ("<5 mL/min/1.73m2", 5, "<", "mL/min/1.73m2", "5"),
+        (">60 mL/min/1.73 m2", 60, ">", "mL/min/1.73 m2", "60"),
+        ("14.0 seconds", 14, None, "seconds", "14.0"),
+        ("7,800 cells/uL", 7800, None, "cells/uL", "7,800"),
+        # HL7 v2's SN, as it came.
+        ("<^0.1", 0.1, "<", None, "0.1"),
+        ("=^5", 5, None, None, "5"),
     ],
 )
 def test_numbers(text: str, value: float, comparator: str | None, unit: str | None, digits: str) -> None:
@@ -61,9 +68,25 @@ def test_spans(text: str, low: float, high: float, unit: str | None) -> None:
     assert text.startswith(found.text)
 
 
+@pytest.mark.parametrize(
+    ("text", "value"), [("11.0 L", 11), ("*11.0", 11), ("11.0*", 11), ("H 18.0", 18), ("5.9 (HH)", 5.9)]
+)
+def test_a_number_with_the_laboratorys_flag(text: str, value: float) -> None:
+    assert isinstance(parse_text(text), Answer)
+    found = without_flag(text)
+    assert isinstance(found, Quantity)
+    assert found.number == value
+
+
+@pytest.mark.parametrize("text", ["11.0", "POS H", "L", "*", "H. pylori", "1+ H", "1:40 H", "5 days"])
+def test_no_flag_is_seen_where_none_stands(text: str) -> None:
+    assert without_flag(text) is None
+
+
 @pytest.mark.parametrize("text", ["1:160", "1/160", "1 : 160"])
 def test_titres(text: str) -> None:
     assert parse_text(text) == Titre(1, 160, text)
+    assert parse_text("^1^:^160") == Titre(1, 160, "1:160")
 
 
 @pytest.mark.parametrize(
