@@ -254,7 +254,7 @@ def _worded(result: PanelResult, value: Answer | Titre) -> str:
     folded = fold(said)
     analyte = result.analyte
     if result.expected:
-        met = folded in {fold(answer) for answer in result.expected}
+        met = bool(folded) and folded in {fold(answer) for answer in result.expected}
         text += f" expected {_expected(result)}{', as expected' if met else ', differs'}"
     if analyte is not None and folded in analyte.abnormal_answers:
         meaning: str | None = "abnormal"

@@ -12,6 +12,8 @@ from fhir_adapter.model import Answer, PanelResult
 Meaning = Literal["normal", "abnormal", "descriptive"]
 By = Literal["analyte", "laboratory", "words"]
 
+_MARKED = re.compile(r"\*[.\s]*\Z")
+"""The laboratory's own mark on an answer ("RARE*"): what is usual elsewhere doesn't call that normal."""
 _OPEN = re.compile(r"(?i)\b(?:see|refer|pending|to follow|en cours|preliminary|sample|specimen|voir)\b")
 """Words of an answer that names no finding yet, or points elsewhere."""
 _PRESENT = frozenset(
@@ -34,6 +36,8 @@ def judge(placed: PanelResult, answer: Answer) -> tuple[Meaning, By] | None:
         return "descriptive", "analyte"
     general = classify(answer.text, answer.codings)
     known = _by_analyte(placed, folded)
+    if known == "normal" and _MARKED.search(answer.text):
+        known = None
     if placed.expected and (own := _by_laboratory(placed, folded, known or general)) is not None:
         return own, "laboratory"
     if known is not None:
@@ -76,7 +80,7 @@ def _by_laboratory(placed: PanelResult, folded: str, said: Meaning | None) -> Li
     """What the interval's own words make of an answer: the same words are normal; a finding where none is expected, and
     none where one is expected, are abnormal."""
     expected = {fold(words) for words in placed.expected}
-    if folded in expected:
+    if folded and folded in expected:  # "(-)" and "(±)" fold to nothing
         return "normal"
     if said == "normal" and expected <= _PRESENT:
         return "abnormal"

@@ -17,10 +17,12 @@ Meaning = Literal["normal", "abnormal", "descriptive"]
 _MEANINGS = ("normal", "abnormal", "descriptive")
 
 _CROSSES = re.compile(
-    r"^(?:\++|[1-4]\s*\+|\+\s*[1-4]|[1-4]\s*plus|[1-4]\s*\+\s*(?:pos|positive|positif))$", re.IGNORECASE
+    r"^(?:\++|[1-4]\s*\+|\+\s*[1-4]|[1-4]\s*plus|[1-4]\s*\+\s*(?:pos|positive|positif))(?:\s*\([^()]{1,20}\))?$",
+    re.IGNORECASE,
 )
 _MINUS = re.compile(r"^[-–−]$|^\(-\)$")
 _PLUS_MINUS = re.compile(r"^(?:\+/-|\+-|±|\(\+\))$")
+_IN_BRACKETS = re.compile(r"^\((?:[1-4]\s*\+|\+\s*[1-4]|\+{2,4}|±)\)$")
 MAX_WORDS_LENGTH = 200
 
 
@@ -54,6 +56,8 @@ def _words(text: str) -> Meaning | None:
 
 def _sentence(text: str) -> Meaning | None:
     text = text.strip().rstrip("*. ").strip()
+    if _IN_BRACKETS.match(text):
+        text = text[1:-1].strip()
     if not text or len(text) > MAX_WORDS_LENGTH:
         return None
     if _MINUS.match(text):

@@ -13,12 +13,16 @@ NORMAL = [
     "Negative", "NEG", "neg.", "Not detected", "NOT DETECTED (see below)", "None", "None seen", "Normal", "Non-reactive", "Nonreactive",
     "non reactive", "No growth", "No growth after 5 days", "Absent", "négatif", "Négative", "absence", "Absence de germes", "non détecté",
     "Culture stérile", "-", "NEG.  POSITIVE TRICYCLIC RESULTS represent potentially toxic levels.", "Undetectable", "Not present",
-    "No organisms seen", "NORMAL.  MANUAL.",
+    "No organisms seen", "NORMAL.  MANUAL.", "negativ", "nicht nachweisbar", "Kein Nachweis von Erregern", "kein Wachstum", "niet aantoonbaar",
+    "no reactivo", "No se detecta", "Sin crecimiento", "Não reagente", "Não houve crescimento bacteriano", "non rilevato", "assenti", "ujemny",
+    "nie wykryto", "ikke påvist", "陰性", "阴性(-)", "음성",
 ]  # fmt: skip
 ABNORMAL = [
     "Positive", "POS", "Detected", "Reactive", "Growth", "1+", "2+", "3 +", "+", "++++", "TRACE", "TR", "FEW", "MODERATE", "MANY", "RARE",
     "OCCASIONAL", "OCC", "positif", "Présence", "présence de nitrites", "traces", "nombreuses", "POS*.  PRESUMPTIVE (UNCONFIRMED)",
     "Growth of Escherichia coli", "Weakly positive", "1+*.", "+/-", "VERY LOW*.",
+    "(1+)", "(±)", "1+ (30 mg/dL)", "HI", "positiv", "schwach positiv", "nachgewiesen", "Nachweis von MRSA", "aantoonbaar", "Positivo", "Reactivo",
+    "Reagente 1/8", "Traços", "presenti", "dodatni", "陽性", "阳性(+)", "양성",
 ]  # fmt: skip
 UNKNOWN = [
     "",
@@ -28,6 +32,10 @@ UNKNOWN = [
     "x" * 500,
     "Escherichia coli",
     "Yes and no but maybe",
+    # A negation whose words aren't known is no finding.
+    "Keine Bakterien nachweisbar",
+    "no se han detectado virus",
+    "niet duidelijk positief",
     "positive; negative control failed but see report",
 ]
 
@@ -52,6 +60,8 @@ def test_abnormal(text: str) -> None:
         "UNABLE TO REPORT",
         "Yellow",
         "N/A",
+        "hämolytisch",
+        "Material fehlt",
     ],
 )
 def test_descriptive(text: str) -> None:
@@ -104,3 +114,11 @@ def test_any_text_is_answered(text: str) -> None:
 def test_case_does_not_matter(text: str, change: object) -> None:
     assert callable(change)
     assert classify(change(text)) == classify(text)
+
+
+@pytest.mark.parametrize(
+    ("code", "meaning"),
+    [("LA6577-6", "normal"), ("LA11883-8", "normal"), ("LA6576-8", "abnormal"), ("LA15255-5", "abnormal")],
+)
+def test_loincs_own_answers(code: str, meaning: str) -> None:
+    assert classify("", (Coding("http://loinc.org", code, None),)) == meaning
