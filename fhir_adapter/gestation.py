@@ -88,10 +88,31 @@ def trimester(begun: date, day: date) -> int | None:
     return None if weeks is None else 1 if weeks < 14 else 2 if weeks < 28 else 3
 
 
+_WRITTEN = re.compile(
+    r"(?:ga|eg|ag)?\s*:?\s*(?P<weeks>\d{1,2})\s*(?P<word>weeks?|wks?|w|sa|ssw|semaines?|semanas?|weken)?\.?"
+    r"\s*(?:(?P<plus>\+|and|et|&|,)?\s*(?P<days>[0-6])(?:/7)?\s*(?P<dayword>days?|d|jours?|j|tage?|d[ií]as?|dagen)?)?",
+    re.IGNORECASE,
+)
+"""As obstetricians write it: "32 weeks", "32+4", "32w4d", "32 SA + 4 j", "32 weeks and 4 days"."""
+
+
+def _written(text: str | None) -> float | None:
+    """A gestational age in days as text; a number alone says no unit."""
+    found = _WRITTEN.fullmatch((text or "").strip()[:40])
+    if found is None or not (found["word"] or found["plus"] == "+"):
+        return None
+    if found["days"] and not (found["plus"] or found["dayword"]):
+        return None
+    days = 7 * int(found["weeks"]) + int(found["days"] or 0)
+    return days if days < 7 * (LAST_WEEK + 1) else None
+
+
 def _days(sent: wire.Observation) -> float | None:
     """A gestational age in days; a number without a known unit of time is no age."""
+    if sent.valueQuantity is None:
+        return _written(sent.valueString)
     try:
-        value = None if sent.valueQuantity is None else elements.quantity(sent.valueQuantity, "valueQuantity")
+        value = elements.quantity(sent.valueQuantity, "valueQuantity")
     except elements.Fault:
         return None
     if value is None or value.comparator is not None:

@@ -36,6 +36,12 @@ def _dated(loinc: str, day: str, element: str = "valueDateTime") -> Json:
     return made | {element: day}
 
 
+def _text(said: str) -> Json:
+    made = _age(0)
+    del made["valueQuantity"]
+    return made | {"valueString": said}
+
+
 def _condition(system: str, code: str, onset: str | None = None) -> Json:
     made: Json = {"resourceType": "Condition", "subject": {"reference": "Patient/p"}}
     made["code"] = {"coding": [{"system": system, "code": code}]}
@@ -60,6 +66,12 @@ ICD = "http://hl7.org/fhir/sid/icd-10-cm"
         (_age(20, "kg"), None),
         (_age(20, ""), None),
         (_age(20) | {"valueQuantity": {"value": 20, "unit": "wk", "comparator": ">"}}, None),
+        *(
+            (_text(said), date(2023, 10, 9))
+            for said in ("20+4", "20w4d", "20 weeks 4 days", "20 SA + 4 j", "20+4/7", "20 weeks and 4 days")
+        ),
+        *((_text(said), date(2023, 10, 13)) for said in ("20 weeks", "20 SSW", "20+0", "GA: 20 wks")),
+        *((_text(said), None) for said in ("20", "20 4", "20+9", "about 20 weeks", "20-22 weeks", "45+0", "20/40", "")),
         (_dated("11778-8", "2024-06-30"), date(2023, 9, 24)),
         (_dated("11778-8", "2024-06-30", "valueDate"), date(2023, 9, 24)),
         (_dated("11779-6", "2024-06-30T10:00:00Z"), date(2023, 9, 24)),
