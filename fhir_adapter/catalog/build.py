@@ -64,6 +64,7 @@ class Builder:
         self.by_name: dict[str, Analyte] = {}
         self.faults: list[Violation] = []
         self._path = ""
+        self._keys: dict[str, list[tuple[str, Analyte]]] = {}
 
     def add(self, file: str, key: str, entry: Mapping[str, Any]) -> None:
         """Adds the table ``key`` of ``file``; its faults go to ``faults``."""
@@ -204,11 +205,42 @@ class Builder:
             if self.by_name.setdefault(name, analyte) is not analyte:
                 self._fault(f"name {name!r} is also in {self.by_name[name].id}")
 
+    def translate(self, path: str, names: Mapping[str, list[str]]) -> None:
+        """Lets each other name mean what a catalog's name means, in each of its specimens and units."""
+        self._path = path
+        for known, others in names.items():
+            folded = fold(known)
+            meant = [(*_parts(key), found) for key, found in self._keys_of(folded)]
+            if not meant:
+                self._fault(f"name {folded!r} means nothing")
+            for other in others:
+                for before, after, found in meant:
+                    name = f"{before}{fold(other)}{after}"
+                    if self.by_name.setdefault(name, found) is not found:
+                        self._fault(f"name {name!r} is also in {self.by_name[name].id}")
+
+    def _keys_of(self, folded: str) -> list[tuple[str, Analyte]]:
+        if not self._keys:
+            for key, analyte in self.by_name.items():
+                self._keys.setdefault(_bare(key), []).append((key, analyte))
+        return self._keys.get(folded, [])
+
     def _fault(self, text: str) -> None:
         self.faults.append(Violation(self._path, text))
 
 
 _NONE = float("-inf")
+
+
+def _bare(key: str) -> str:
+    """A name without its specimen and its unit: "blood|basophils@%" -> "basophils"."""
+    return key.split("|", 1)[-1].split("@", 1)[0]
+
+
+def _parts(key: str) -> tuple[str, str]:
+    """What stands before and after the bare name."""
+    before, bar, rest = key.rpartition("|")
+    return before + bar, rest[len(_bare(key)) :]
 
 
 def _number(value: float | None) -> float | None:

@@ -15,7 +15,7 @@ from fhir_adapter.catalog.build import Builder
 from fhir_adapter.catalog.model import Catalog
 from fhir_adapter.errors import CatalogError, Violation
 
-NOT_ANALYTES = frozenset({"sources.toml", "answers.toml"})
+NOT_ANALYTES = frozenset({"sources.toml", "answers.toml", "names.toml"})
 
 
 @cache
@@ -49,6 +49,8 @@ def build(texts: Mapping[str, str]) -> Catalog:
         if name not in NOT_ANALYTES:
             for key, entry in content.items():
                 builder.add(name, key, entry)
+    for language, content in files.get("names.toml", {}).items():
+        builder.translate(f"names.toml:{language}", content)
     if builder.faults:
         raise CatalogError(violations=tuple(builder.faults))
     digest = hashlib.sha256("".join(texts[name] for name in sorted(texts)).encode()).hexdigest()

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from fhir_adapter.catalog.choose import ADULT_AGE, choose_interval
 from fhir_adapter.catalog.delta import DeltaLimit
-from fhir_adapter.catalog.recognise import LOINC_SYSTEMS, by_name, contradicts, specimen_group
+from fhir_adapter.catalog.recognise import LOINC_SYSTEMS, NPU, by_name, by_reading, contradicts
+from fhir_adapter.catalog.specimens import specimen_group, vessel
 from fhir_adapter.model import Coding, Sex
 
 
@@ -138,7 +139,15 @@ class Catalog:
                 if coded is not None and not contradicts(coded, unit):
                     return coded
         group = specimen_group(specimen)
-        for text in (name, *(coding.display for coding in codings)):
-            if text and (found := by_name(self.by_name, text, unit, group)) is not None:
-                return found if coded is None or not contradicts(found, unit) else coded
+        texts = [coding.code for coding in codings if coding.code and NPU.match(coding.code)]
+        texts += [text for text in (name, *(coding.display for coding in codings)) if text]
+        for recognise in (by_name, by_reading) if coded is None else (by_name,):
+            for text in texts:
+                if (found := recognise(self.by_name, text, unit, group)) is not None:
+                    return self._drawn(found, specimen) if coded is None or not contradicts(found, unit) else coded
         return coded
+
+    def _drawn(self, found: Analyte, specimen: str | None) -> Analyte:
+        """A blood gas by the vessel that the specimen names: an arterial interval would call each venous pO2 low."""
+        where = vessel(specimen)
+        return found if where is None else self.analytes.get(f"{found.id}-{where}", found)

@@ -6,11 +6,14 @@ Three kinds of names: those that mean one analyte by themselves ("serum sodium")
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from fhir_adapter import units
+from fhir_adapter.catalog.said import Reading, readings
+from fhir_adapter.catalog.specimens import specimen_group as specimen_group
 from fhir_adapter.folding import fold
 
 if TYPE_CHECKING:
@@ -18,37 +21,10 @@ if TYPE_CHECKING:
 
 LOINC_SYSTEMS = frozenset({"http://loinc.org", "https://loinc.org", "urn:oid:2.16.840.1.113883.6.1"})
 
-_GROUPS: dict[str, str] = {
-    "blood": "blood", "serum": "blood", "plasma": "blood", "sang": "blood", "arterial": "blood", "venous": "blood",
-    "arteriel": "blood", "veineux": "blood", "capillary": "blood", "capillaire": "blood", "sanguin": "blood",
-    "whole": "blood", "ser": "blood", "plas": "blood", "bld": "blood", "serique": "blood", "edta": "blood",
-    "urine": "urine", "urines": "urine", "urinary": "urine", "ur": "urine", "urinaire": "urine", "miction": "urine",
-    "csf": "csf", "cerebrospinal": "csf", "lcr": "csf", "lcs": "csf", "cephalorachidien": "csf", "rachidien": "csf",
-    "pleural": "fluid", "ascites": "fluid", "peritoneal": "fluid", "joint": "fluid", "synovial": "fluid",
-    "fluid": "fluid", "ascite": "fluid", "liquide": "fluid", "dialysate": "fluid", "amniotic": "fluid",
-    "stool": "stool", "feces": "stool", "faeces": "stool", "selles": "stool", "fecal": "stool",
-    "marrow": "marrow", "moelle": "marrow", "saliva": "saliva", "salive": "saliva", "sweat": "sweat",
-    "sputum": "respiratory", "nasopharyngeal": "respiratory", "swab": "swab", "tissue": "tissue", "hair": "hair",
-}  # fmt: skip
-_FIRST = ("csf", "marrow", "urine", "stool", "fluid")
-"""Where a text names several ("urine, not blood"; "bone marrow blood"), the first of these decides."""
-_SNOMED: dict[str, str] = {
-    "119297000": "blood", "119364003": "blood", "119361006": "blood", "258580003": "blood", "122552005": "blood",
-    "122555007": "blood", "122554006": "blood", "122575003": "urine", "258574006": "urine", "258450006": "csf",
-    "119339001": "stool", "119359002": "marrow", "418564007": "fluid", "309201001": "fluid",
-}  # fmt: skip
+NPU = re.compile(r"NPU\d{5}\Z")
+"""A code of the Nordic laboratories: the same digits mean nothing else, so that it counts under any system."""
 _PERCENT = "%"
 _COUNT = "10*9/L"
-
-
-@lru_cache(maxsize=2048)
-def specimen_group(text: str | None) -> str | None:
-    """blood (serum and plasma too), urine, csf, fluid (of a body cavity), stool...; None where unknown."""
-    if not text:
-        return None
-    words = fold(text).split()
-    found = [group for word in words if (group := _GROUPS.get(word) or _SNOMED.get(word))]
-    return next((group for group in _FIRST if group in found), found[0] if found else None)
 
 
 @lru_cache(maxsize=2048)
@@ -57,6 +33,8 @@ def unit_kind(unit: str | None) -> str | None:
     code = units.normalize_unit(unit)
     if code in (_PERCENT, "/100{WBC}"):
         return _PERCENT
+    if code == "{mil}/uL":  # a thousand or a million, yet a count
+        return _COUNT
     return _COUNT if code is not None and code != "1" and units.factor(code, _COUNT) is not None else None
 
 
@@ -74,17 +52,73 @@ def contradicts(analyte: Analyte, unit: str | None) -> bool:
 
 def by_name(names: Mapping[str, Analyte], text: str, unit: str | None, group: str | None) -> Analyte | None:
     """The analyte a name means in that specimen group and unit, or None."""
-    folded = fold(text)
-    kind = unit_kind(unit) if unit else None
+    return _named(names, fold(text), unit, group, unit_kind(unit) if unit else None)
+
+
+def by_reading(names: Mapping[str, Analyte], text: str, unit: str | None, group: str | None) -> Analyte | None:
+    """The analyte that a name means without what laboratories add to it. More is asked than of a name as it stands: the
+    specimen that it names mustn't be another, and its unit must be one of the analyte's."""
+    for one in readings(text):
+        if one.name and (found := _read(names, one, unit, group)) is not None:
+            return found
+    return None
+
+
+def _read(names: Mapping[str, Analyte], one: Reading, unit: str | None, group: str | None) -> Analyte | None:
+    if group is not None and one.group is not None and group != one.group:
+        return None
+    sent = unit_kind(unit) if unit else None
+    if one.kind is not None and sent is not None and one.kind != sent:
+        return None
+    where, kind = group or one.group, sent or one.kind
+    found = _named(names, one.name, unit, where, kind)
+    if found is None or not _fits(found, unit) or (one.kind is not None and unit_kind(found.unit) != one.kind):
+        return None
+    if one.also is not None and _named(names, one.also, unit, where, kind) is not found:
+        return None
+    return found
+
+
+def _named(
+    names: Mapping[str, Analyte], folded: str, unit: str | None, group: str | None, kind: str | None
+) -> Analyte | None:
     keys = [folded]
     if group is not None:
         keys.insert(0, f"{group}|{folded}")
     if kind is not None:
         keys.insert(0, f"{group or 'blood'}|{folded}@{kind}")
     for key in keys:
-        if (found := names.get(key)) is not None and _agrees(found, group):
+        if (found := names.get(key)) is not None and _agrees(found, group) and not _another_quantity(found, unit):
             return found
     return _in_blood(names.get(f"blood|{folded}"), unit) if group is None else None
+
+
+def _another_quantity(analyte: Analyte, unit: str | None) -> bool:
+    """Whether a concentration came for a percentage, or the other way round: "TP" is a prothrombin activity in %, a total
+    protein in g/dL; "Albumin" in % is a share."""
+    if not unit or analyte.unit is None or (analyte.unit == "%") == ((code := units.normalize_unit(unit)) == "%"):
+        return False
+    concentration = code if analyte.unit == "%" else analyte.unit
+    if concentration is None or not concentration.endswith(("g/dL", "g/L", "g/mL", "mol/L", "mol/mL")):
+        return False
+    return _scaled(analyte, unit) is None
+
+
+def _fits(analyte: Analyte, unit: str | None) -> bool:
+    """Whether a unit, where one that is known came along, is one of the analyte's."""
+    if not unit or analyte.unit is None or units.normalize_unit(unit) is None:
+        return True
+    return _scaled(analyte, unit) is not None
+
+
+def _scaled(analyte: Analyte, unit: str) -> float | None:
+    if analyte.unit is None:
+        return None
+    factor = units.factor(unit, analyte.unit, molar_mass=analyte.molar_mass, valence=analyte.valence)
+    if factor is not None:
+        return factor
+    code = units.normalize_unit(unit)
+    return next((one.factor for one in analyte.conversions if units.normalize_unit(one.unit) == code), None)
 
 
 _SMALLEST = 0.005
@@ -96,7 +130,7 @@ def _in_blood(analyte: Analyte | None, unit: str | None) -> Analyte | None:
     and urine's share name and unit."""
     if analyte is None or analyte.unit is None or analyte.unit == "[pH]" or not unit:
         return None
-    factor = units.factor(unit, analyte.unit, molar_mass=analyte.molar_mass, valence=analyte.valence)
+    factor = _scaled(analyte, unit)
     return analyte if factor is not None and factor >= _SMALLEST else None
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from fhir_adapter.catalog import Analyte, load
 from fhir_adapter.catalog.build import Builder
+from fhir_adapter.model import Coding
 
 CATALOG = load()
 NAMES: dict[str, list[str]] = tomllib.loads(
@@ -40,3 +41,81 @@ def test_an_alias_that_means_two_is_a_fault() -> None:
 @pytest.mark.parametrize("name", ["ACE", "% Saturation", "Fibrine", "Troponine", "Azotémie"])
 def test_a_name_that_may_mean_another_test_is_left_alone(name: str) -> None:
     assert CATALOG.find((), name, unit=None) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "specimen", "id"),
+    [
+        # A word of the name says the specimen, and so does the Specimen: in any of the languages.
+        ("UA Protein", None, None, "urine-protein"),
+        ("Urine sodium level", "mmol/L", None, "urine-sodium"),
+        ("U-Kreatinin", "mmol/L", None, "urine-creatinine"),
+        ("Eiweiß", None, "Spontanurin", "urine-protein"),
+        ("Natrium", "mmol/l", "Sammelurin", "urine-sodium"),
+        ("Sodio", "mmol/L", "Orina", "urine-sodium"),
+        ("カリウム", "mEq/L", "尿", "urine-potassium"),
+        ("Bandelette urinaire - Nitrites", None, None, "urine-nitrite"),
+        # The panel before a colon, in French and English.
+        ("Ionogramme: Natrémie", "mmol/L", None, "sodium"),
+        ("IONOGRAMME SANGUIN - Potassium", "mmol/L", None, "potassium"),
+        ("Urea and electrolytes: Sodium", "mmol/L", None, "sodium"),
+        # A unit tells two tests of one name apart.
+        ("TP", "%", None, "prothrombin-percent"),
+        # A blood gas by the vessel.
+        ("pO2", "mmHg", "Venous blood", "po2-venous"),
+        ("pO2", "mmHg", "Arterial blood", "po2-arterial"),
+        ("pH", "[pH]", "Venous blood", "ph-venous"),
+    ],
+)
+def test_a_name_with_what_laboratories_add_to_it(name: str, unit: str | None, specimen: str | None, id: str) -> None:
+    found = CATALOG.find((), name, unit=unit, specimen=specimen)
+    assert found is not None
+    assert found.id == id
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "specimen"),
+    [
+        # What stands before the colon changes what is meant.
+        ("Donor: HBsAg", None, None),
+        ("Target: INR", None, None),
+        ("Liver: Copper", "ug/dL", None),
+        # The name's specimen is another than the sample's; the sample is none of the catalog's.
+        ("Serum potassium level", "mmol/L", "Urine"),
+        ("Kalium", "mmol/l", "Punktat"),
+        # What is taken off would change the test; two names that don't mean one test.
+        ("Glucose 2 hours", "mg/dL", None),
+        ("Creatinine clearance", "mL/min", None),
+        ("Osmolality (calc)", "mOsm/kg", None),
+        ("ALT/AST", "U/L", None),
+        ("P-Amylase", "U/L", None),
+        ("Cord blood bilirubin", "mg/dL", None),
+        # The unit is none of the test's.
+        ("TP", "g/dL", None),
+        ("Albumin, Serum", "%", None),
+        ("Neutrophils absolute count", "%", None),
+        ("POCT Glucose", "%", None),
+    ],
+)
+def test_a_name_is_not_stretched(name: str, unit: str | None, specimen: str | None) -> None:
+    assert CATALOG.find((), name, unit=unit, specimen=specimen) is None
+
+
+def test_a_nordic_code_is_enough() -> None:
+    found = CATALOG.find((Coding("urn:oid:1.2.208.176.2.1", "NPU03230", None),), None, unit="mmol/L")
+    assert found is CATALOG.analytes["potassium"]
+
+
+@pytest.mark.parametrize(
+    ("names", "fault"),
+    [
+        ({"Natrémie": ["Chlore"]}, "name 'chlore' is also in chloride"),
+        ({"Nothing": ["Rien"]}, "name 'nothing' means nothing"),
+    ],
+)
+def test_another_languages_name_for_two_tests_is_a_fault(names: dict[str, list[str]], fault: str) -> None:
+    builder = Builder({})
+    for key, alias in (("sodium", "Natrémie"), ("chloride", "Chlore")):
+        builder.add("x", key, {"en": key, "fr": key, "specimen": "blood", "loinc": [], "aliases": [alias]})
+    builder.translate("names.toml:x", names)
+    assert [fault.description for fault in builder.faults] == [fault]

@@ -1,0 +1,188 @@
+"""What a laboratory adds to a test's name, taken off again: the panel before a colon, the specimen, "level", "POCT", a method in
+brackets. Each reading says what the words taken off said; whether it holds is :mod:`fhir_adapter.catalog.recognise`'s to judge.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from fhir_adapter.catalog.specimens import specimen_group
+from fhir_adapter.folding import fold
+
+Kind = Literal["%", "10*9/L"]
+
+
+class Reading(NamedTuple):
+    """A name without its additions. ``also``: another name in it that must mean the same test ("ALT (SGPT)")."""
+
+    name: str
+    group: str | None = None
+    kind: Kind | None = None
+    also: str | None = None
+
+
+_PANELS = frozenset(
+  (
+    "abg", "bandelette", "bga", "bilan", "biochemie", "biochemistry", "biochimie", "bioquimica", "bloedbeeld",
+    "bloods", "blutbild", "blutgase", "bmp", "cbc", "chem", "chemistry", "cmp", "coag", "coagulation", "dipstick",
+    "ecbu", "electrolytes", "elektrolyte", "emocromo", "fbc", "formule", "gasometrie", "gerinnung", "haematology",
+    "hamatologie", "hematologie", "hematology", "hemocytometrie", "hemogram", "hemograma", "hemogramme",
+    "hemostase", "ionogram", "ionogramme", "klinische", "leucocytaire", "lft", "lfts", "lipid", "lipides",
+    "lipids", "nf", "nfs", "numeration", "panel", "profile", "rft", "teststreifen", "urinalysis", "urinstix",
+    "vbg",
+  )
+)  # fmt: skip
+"""A word before a colon or a dash that names a panel; anything else there ("Donor:", "Target:") may change what is meant."""
+_JOINED = frozenset(
+  (
+    "arterialbloodgas", "bloodcount", "bloodgas", "bonefunction", "boneprofile", "completebloodcount",
+    "fullbloodcount", "hamatologie", "kidneyfunction", "klinischechemie", "liverfunction", "liverfunctiontests",
+    "renalfunction", "renalfunctiontests", "thyroidfunction", "thyroidfunctiontests", "ue", "ues",
+    "ureaandelectrolytes", "urinemcs",
+  )
+)  # fmt: skip
+"""Panels of several words, joined."""
+_NOISE = frozenset(
+  (
+    "auto", "automated", "concentration", "istat", "level", "levels", "lvl", "measurement", "meter", "poc", "poct",
+    "qn", "quant", "quantitative", "random", "result", "spot",
+  )
+)  # fmt: skip
+_BEFORE = frozenset(
+  (
+    "blood", "istat", "plasma", "poc", "poct", "random", "serum", "spot", "sr", "urine",
+  )
+)  # fmt: skip
+_METHODS = frozenset(
+  (
+    "2009", "2021", "ckd", "ckdepi", "clauss", "dcct", "enzymatic", "enzymatisch", "epi", "hplc", "idms",
+    "ifcc", "jaffe", "mdrd", "naf", "ngsp", "westergren",
+  )
+)  # fmt: skip
+_SPECIMENS = frozenset(
+  (
+    "bloed", "blood", "blut", "csf", "harn", "liquor", "mocz", "orina", "plasma", "sangre", "sangue", "serico",
+    "serique", "seriques", "serum", "siero", "soro", "suero", "surowica", "urin", "urina", "urine",
+  )
+)  # fmt: skip
+_LINKS = frozenset(
+  (
+    "dans", "de", "en", "i", "im", "in", "les", "na", "nel", "nelle", "no", "of", "the", "venous", "w", "whole",
+  )
+)  # fmt: skip
+_PERCENT = frozenset(
+  (
+    "%", "pct", "percent", "percentage", "rel", "relativ", "relative",
+  )
+)  # fmt: skip
+_COUNT = frozenset(
+  (
+    "#", "abs", "absolu", "absolus", "absolut", "absolute", "absolutos", "absoluut", "assoluti", "count",
+  )
+)  # fmt: skip
+_SPLIT = re.compile(r"^(?P<panel>[^:]{2,40}?)\s*(?::|\s[-\u2013\u2014])\s+(?P<rest>.+)$")
+_BRACKETS = re.compile(r"^(?P<outer>[^()\[\]]+?)\s*[(\[](?P<inner>[^()\[\]]+)[)\]]\s*$")
+_SLASH = re.compile(r"^(?P<one>[^/]{2,12})\s*/\s*(?P<other>[^/]{2,12})$")
+_SYSTEM_BEFORE = re.compile(
+    r"^(?:f|fasting )?(?P<system>P|S|B|U|Ur)\s?[-\u2013\u2014]\s?(?P<rest>(?!(?i:amylas|anca|lcr))\w.+)$"
+)
+_SYSTEM_AFTER = re.compile(r"^(?P<rest>.+?)\s*;\s*(?P<system>P|S|B|U|Ur|Hb\(B\)|SERUM|PLASMA|BLOOD|URINE)$")
+_NPU = re.compile(r"^(?P<rest>[PSBU]\s?[-\u2013\u2014]\s?[^;]+?)(?:\([^()]*\))?;[^;]*=\s*\?.*$")
+_ABBREVIATED = re.compile(r"^S\.\s*(?P<rest>[A-Za-z].+)$")
+"""Nordic names put the system first ("P-Kalium"), those of NPU after ("Kalium-ion;P"); India writes "S. Creatinine"."""
+_SYSTEMS = {
+    "P": "blood",
+    "S": "blood",
+    "B": "blood",
+    "U": "urine",
+    "Ur": "urine",
+    "SERUM": "blood",
+    "PLASMA": "blood",
+    "BLOOD": "blood",
+    "URINE": "urine",
+    "Hb(B)": "blood",
+}
+_LONGEST = 120
+
+
+@lru_cache(maxsize=2048)
+def readings(text: str) -> tuple[Reading, ...]:
+    """What a name may say without its additions, the nearest to it first; not the name itself."""
+    if len(text) > _LONGEST:
+        return ()
+    group: str | None = None
+    if split := _SPLIT.match(text.strip()):
+        words = set(fold(split["panel"]).split())
+        group = specimen_group(split["panel"])
+        if (
+            words & _PANELS
+            or "u e" in fold(split["panel"])
+            or (group is not None and words <= _SPECIMENS | _LINKS | _NOISE | {"ua"})
+        ):
+            text = split["rest"].strip()
+        else:
+            return ()
+    else:
+        text = text.strip()
+        if match := _NPU.match(text):
+            text = match["rest"]
+    found = [Reading(fold(text), group)] if split else []
+    for pattern in (_SYSTEM_BEFORE, _SYSTEM_AFTER):
+        if (match := pattern.match(text)) and (group is None or group == _SYSTEMS[match["system"]]):
+            text, group = match["rest"].strip(), _SYSTEMS[match["system"]]
+            found.append(Reading(fold(text), group))
+    if match := _ABBREVIATED.match(text):
+        text, group = match["rest"], group or "blood"
+    if match := _BRACKETS.match(text):
+        inner = fold(match["inner"]).split()
+        if all(word in _METHODS or word in _NOISE or word in _SPECIMENS or word in _LINKS for word in inner):
+            named = specimen_group(match["inner"])
+            if named is not None and group is not None and named != group:
+                return tuple(found)
+            found += _stripped(match["outer"], group or named)
+        else:
+            found += [
+                Reading(one.name, one.group, one.kind, " ".join(inner)) for one in _stripped(match["outer"], group)
+            ]
+    elif match := _SLASH.match(text):
+        found.append(Reading(fold(match["one"]), group, None, fold(match["other"])))
+    else:
+        found += _stripped(text, group)
+    return tuple(dict.fromkeys(found))
+
+
+def _stripped(text: str, group: str | None) -> list[Reading]:
+    """The name as it stands, then without what its ends add."""
+    words = fold(text).split()
+    made = [Reading(" ".join(words), group)]
+    named = group
+    kind: Kind | None = None
+    if words[:1] == ["ua"] and len(words) > 1:
+        if named not in (None, "urine"):
+            return made
+        words, named = words[1:], "urine"
+        made.append(Reading(" ".join(words), named))
+    changed = True
+    while changed and len(words) > 1:
+        changed = False
+        for at in (0, -1):
+            word = words[at]
+            said: Kind | None = "%" if word in _PERCENT else "10*9/L" if word in _COUNT else None
+            own = specimen_group(word) if word in _SPECIMENS else None
+            if said is not None and kind in (None, said) and not (at == 0 and word == "count"):
+                kind = said
+            elif own is not None and named in (None, own):
+                named = own
+            elif word == "sr" and at == 0 and named in (None, "blood"):
+                named = "blood"
+            elif not (word in _NOISE if at == -1 else word in _BEFORE and word not in _SPECIMENS) and not (
+                at == -1 and word in _LINKS and named is not None
+            ):
+                continue
+            del words[at]
+            changed = True
+            made.append(Reading(" ".join(words), named, kind))
+            break
+    return made
