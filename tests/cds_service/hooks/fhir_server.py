@@ -34,6 +34,9 @@ def searchset(resources: list[dict[str, Any]], base: str = "", following: str | 
     return {"resourceType": "Bundle", "type": "searchset", "link": links} | ({"entry": entries} if entries else {})
 
 
+NOT_FOUND = fhir({"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "not-found"}]}, 404)
+
+
 @dataclass
 class FhirServer:
     """Its data, its faults (a handler by path, in place of its own), and what it was asked."""
@@ -43,6 +46,7 @@ class FhirServer:
     observations: list[dict[str, Any]] = field(default_factory=list)
     page: int = 1000
     faults: dict[str, Handler] = field(default_factory=dict)
+    search_by_post: bool = True
     asked: list[Request] = field(default_factory=list)
 
     @property
@@ -61,13 +65,15 @@ class FhirServer:
             return await fault(request)
         if path == f"Patient/{self.patient['id']}":
             return fhir(self.patient)
-        if path == "Observation":
+        if request.method == "POST" and not self.search_by_post:
+            return NOT_FOUND
+        if path in ("Observation", "Observation/_search"):
             start = int(request.query_params.get("_page", 0)) * self.page
             following = None
             if start + self.page < len(self.observations):
                 following = f"{self.base}/Observation?patient=p&_page={start // self.page + 1}"
             return fhir(searchset(self.observations[start : start + self.page], self.base, following))
-        return fhir({"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "not-found"}]}, 404)
+        return NOT_FOUND
 
 
 @asynccontextmanager
@@ -75,7 +81,7 @@ async def fhir_server(tls: tuple[Path, Path] | None = None, **given: Any) -> Asy
     """Runs one for the length of the block."""
     server = FhirServer(**given)
     scheme = {} if tls is None else {"ssl_certfile": tls[0], "ssl_keyfile": tls[1]}
-    app = Starlette(routes=[Route("/{path:path}", server._answer, methods=["GET"])])
+    app = Starlette(routes=[Route("/{path:path}", server._answer, methods=["GET", "POST"])])
     config = uvicorn.Config(app, port=0, log_level="critical", access_log=False, lifespan="off", ws="none", **scheme)
     running = uvicorn.Server(config)
     task = asyncio.create_task(running._serve())
