@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,18 +19,19 @@ from typing import Any
 from safetensors import SafetensorError
 
 from cds_service.inference.slots import label_ids
-from training import build, models
+from training import build, models, processes
+from training import trainer as trainers
 from training.calibrate import calibrate
 from training.config import Config, load
 from training.examples import DataError, of_split
 from training.plan import memory_gib, plan
 from training.recalibrate import recalibrate
-from training.saving import FINAL, TrainingFailed, last_checkpoint, save, unwritten
-from training.slots_data import LONGEST, Rows, collate, encode, predict, slot_logits
+from training.saving import FINAL, Size, TrainingFailed, last_checkpoint, save, saved_state, unwritten
+from training.slots_data import LONGEST, encode, predict
 
 
 def run(config: Config, *, quiet: bool = False) -> dict[str, Any]:
-    """Trains, calibrates and saves; returns the training manifest.
+    """Trains, calibrates and saves; returns the training manifest. Of several processes the first calibrates and saves, the others return {}.
 
     Raises:
         DataError: the dataset, base or tokenizer doesn't hold.
@@ -48,20 +48,22 @@ def run(config: Config, *, quiet: bool = False) -> dict[str, Any]:
     dataset = build.load_manifest(config.data)
     train = of_split(config.data, "train", config.sources)
     validation = of_split(config.data, "validation", config.sources)
+    arguments = trainers.arguments(config, quiet=quiet)
     transformers.set_seed(config.seed)
     tokenizer, model = models.load(config, train)
+    size = Size.of(model)
     label_tokens = models.label_tokens(config, tokenizer)
     labels = label_ids(tokenizer, label_tokens)
     longest = min(LONGEST, int(model.config.max_position_embeddings))
     rows, left = encode(train, tokenizer, longest)
     if not rows:
         raise DataError(f"{config.data}: every training example is longer than {longest} tokens")
-    if left and not quiet:
+    if left and not quiet and processes.first():
         print(
             f"{left} of {len(train)} training examples are longer than {longest} tokens and left out", file=sys.stderr
         )
     shown, _ = encode(validation[: config.validation_examples], tokenizer, longest)
-    trainer = _trainer(config, model, labels, rows, shown, quiet)
+    trainer = trainers.trainer(arguments, model, labels, rows, shown)
     try:
         trainer.train(resume_from_checkpoint=last_checkpoint(config.output_dir))
     except (OSError, RuntimeError, SafetensorError) as error:
@@ -73,6 +75,9 @@ def run(config: Config, *, quiet: bool = False) -> dict[str, Any]:
         ) from None
     history = [entry for entry in trainer.state.log_history if "eval_loss" in entry]
     logits, truth, kept = predict(trainer.model, tokenizer, labels, validation, longest)
+    state = saved_state(config, trainer)
+    if not processes.first():
+        return {}
     fitted = calibrate(
         kept,
         logits,
@@ -81,61 +86,17 @@ def run(config: Config, *, quiet: bool = False) -> dict[str, Any]:
         worth=config.calibrate.worth,
         highest=config.calibrate.highest,
     )
-    return save(config, trainer.model, tokenizer, label_tokens, fitted, dataset, history, seconds=time.time() - began)
-
-
-def _trainer(config: Config, model: Any, labels: Sequence[int], rows: Any, shown: Any, quiet: bool) -> Any:
-    import torch
-    import transformers
-
-    class SlotTrainer(transformers.Trainer):
-        """The loss stands at the slots: cross entropy over the seven labels, as serving reads them."""
-
-        def compute_loss(
-            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
-        ) -> Any:
-            logits = slot_logits(model, inputs, labels)
-            total = torch.nn.functional.cross_entropy(logits, inputs["targets"], reduction="sum")
-            count = num_items_in_batch if num_items_in_batch is not None else inputs["labels"].numel()
-            loss = total / count
-            if not torch.isfinite(loss):
-                raise TrainingFailed(
-                    f"the loss is no number at step {self.state.global_step}; lower learning_rate or max_grad_norm and run again"
-                )
-            return (loss, {"logits": logits}) if return_outputs else loss
-
-        def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None) -> Any:
-            inputs = self._prepare_inputs(inputs)
-            with torch.no_grad():
-                logits = slot_logits(model, inputs, labels)
-            loss = torch.nn.functional.cross_entropy(logits, inputs["labels"])
-            return loss, None, None
-
-    given = config.optimiser.model_dump()
-    if not given["gradient_checkpointing"]:
-        del given["gradient_checkpointing"]  # saying it at all warns from transformers 5.20 on
-    cuda = torch.cuda.is_available()
-    arguments = transformers.TrainingArguments(
-        output_dir=str(config.output_dir),
-        eval_strategy="steps",
-        save_strategy="steps",
-        save_total_limit=2,
-        per_device_eval_batch_size=32 if config.new is not None else config.optimiser.per_device_train_batch_size,
-        bf16=cuda and torch.cuda.is_bf16_supported(),
-        use_cpu=not cuda,
-        train_sampling_strategy="group_by_length",
-        remove_unused_columns=False,
-        label_names=["labels"],
-        report_to=list(config.report_to) or "none",
-        seed=config.seed,
-        data_seed=config.seed,
-        prediction_loss_only=True,
-        disable_tqdm=quiet or not sys.stderr.isatty(),
-        dataloader_pin_memory=cuda,
-        **given,
-    )
-    return SlotTrainer(
-        model=model, args=arguments, train_dataset=Rows(rows), eval_dataset=Rows(shown), data_collator=collate
+    return save(
+        config,
+        trainer.model,
+        state,
+        size,
+        tokenizer,
+        label_tokens,
+        fitted,
+        dataset,
+        history,
+        seconds=time.time() - began,
     )
 
 
@@ -157,26 +118,28 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = load(given.config)
         if given.recalibrate:
-            return _told(config, recalibrate(config))
+            return _told(config, recalibrate(config)) if processes.first() else 0
         planned = plan(config)
-        for name, value in planned.items():
-            print(f"{name.replace('_', ' ')}: {value:,}", file=sys.stderr)
+        if processes.first():
+            for name, value in planned.items():
+                print(f"{name.replace('_', ' ')}: {value:,}", file=sys.stderr)
         there = memory_gib()
         if there is not None and planned["memory_gib"] > there:
             raise DataError(
-                f"this needs about {planned['memory_gib']} GiB and the device has {there:.0f}; take lora, quantization: 4bit, "
-                f"gradient_checkpointing, or several GPUs (training/configs/fsdp.yaml, deepspeed.yaml)"
+                f"this needs about {planned['memory_gib']} GiB {'for each process ' if processes.count() > 1 else ''}and there are "
+                f"{there:.0f}; take lora, quantization: 4bit, or several GPUs that share the weights (training/configs/fsdp.yaml, deepspeed.yaml)"
             )
         if given.dry_run:
             return 0
         training = run(config)
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except TrainingFailed as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 3
-    return _told(config, training)
+    except (DataError, TrainingFailed) as error:
+        if processes.first():
+            print(f"error: {error}", file=sys.stderr)
+        else:  # the first may not have failed at all: it would wait for this one until the launcher ends it
+            print(f"error in process {processes.rank()}: {error}", file=sys.stderr)
+        return 2 if isinstance(error, DataError) else 3
+    processes.leave()
+    return _told(config, training) if processes.first() else 0
 
 
 def _told(config: Config, training: dict[str, Any]) -> int:

@@ -26,7 +26,6 @@ _NUMBER = re.compile(r"Ġ?([+-]\d\.\d|[+-]\d\d)")
 
 
 def load(config: Config, train: Sequence[Example]) -> tuple[Tokenizer, Any]:
-    import torch
     import transformers
 
     if config.new is not None:
@@ -80,9 +79,10 @@ def load(config: Config, train: Sequence[Example]) -> tuple[Tokenizer, Any]:
         model = peft.get_peft_model(model, shape)
         if config.optimiser.gradient_checkpointing:
             model.enable_input_require_grads()
-    if torch.cuda.is_available() and config.quantization == "none":
-        model = model.to("cuda")
-    return tokenizer, model
+    return (
+        tokenizer,
+        model,
+    )  # Trainer places it: among several processes each has a card of its own, or a share of the weights
 
 
 def new_model(shape: NewModel, vocabulary: int) -> Any:

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from training import build
+from training import build, processes
 from training.config import Config
 from training.examples import DataError
 
@@ -24,7 +24,7 @@ MISTRAL_7B = {
 
 
 def plan(config: Config) -> dict[str, Any]:
-    """What a run would do, without doing it: parameters, steps, memory in GiB (an estimate from below).
+    """What a run would do, without doing it: parameters, steps, memory in GiB for each process (an estimate from below).
 
     Raises:
         DataError: the dataset or the base's config.json can't be read.
@@ -35,22 +35,36 @@ def plan(config: Config) -> dict[str, Any]:
         one["examples"] for source, one in splits.items() if config.sources is None or source in config.sources
     )
     optimiser = config.optimiser
-    per_step = optimiser.per_device_train_batch_size * optimiser.gradient_accumulation_steps
+    together = processes.count()
+    per_step = optimiser.per_device_train_batch_size * optimiser.gradient_accumulation_steps * together
     steps = (
         optimiser.max_steps if optimiser.max_steps > 0 else math.ceil(examples / per_step * optimiser.num_train_epochs)
     )
     total, trained = parameters(config)
-    frozen_bytes = 0.55 if config.quantization == "4bit" else 2.0
-    # Weights and, for what is trained, gradients and AdamW's two moments in fp32.
-    weights = total * (frozen_bytes if config.lora is not None else 4.0) + trained * 12
     return {
         "parameters": total,
         "trained_parameters": trained,
         "examples": examples,
         "examples_a_step": per_step,
         "steps": steps,
-        "memory_gib": round(weights / 2**30 + 1.0, 2),
+        "processes": together,
+        "memory_gib": round(_bytes(config, total, trained) / 2**30 + 1.0, 2),
     }
+
+
+def _bytes(config: Config, total: int, trained: int) -> float:
+    """What one process holds: weights and, for what is trained, gradients and AdamW's two moments in fp32; its part of what the
+    processes share out."""
+    quantized = config.quantization == "4bit"
+    weights = total * ((0.55 if quantized else 2.0) if config.lora is not None else 4.0)
+    gradients, moments = trained * 4.0, trained * 8.0
+    shared, each = processes.sharded(), processes.count()
+    return (
+        # Four-bit weights aren't shared out: their bytes are no numbers that could be cut anywhere.
+        weights / (each if shared == "weights" and not quantized else 1)
+        + gradients / (each if shared in ("weights", "gradients") else 1)
+        + moments / (each if shared != "nothing" else 1)
+    )
 
 
 def parameters(config: Config) -> tuple[int, int]:
@@ -90,12 +104,13 @@ def parameters(config: Config) -> tuple[int, int]:
 
 
 def memory_gib() -> float | None:
-    """Memory of the device that would train: the GPU's, else the machine's."""
+    """Memory of the device that would train: this process's GPU's, else its part of the machine's."""
     import torch
 
     if torch.cuda.is_available():
-        return float(torch.cuda.get_device_properties(0).total_memory) / 2**30
+        card = processes.on_this_machine() % torch.cuda.device_count()
+        return float(torch.cuda.get_device_properties(card).total_memory) / 2**30
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30 / processes.of_this_machine()
     except (ValueError, OSError):
         return None

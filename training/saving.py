@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 
 from fhir_adapter.prompt import PROMPT_VERSION
-from training import build
+from training import build, processes
 from training.calibrate import Fitted
 from training.config import Config
 
@@ -30,6 +30,21 @@ FINAL = "final"
 
 class TrainingFailed(Exception):
     """Training went wrong: a loss that isn't a number, a disk that is full. Says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Parameters of a model and those of them that are trained, counted before it is shared out among processes."""
+
+    all: int
+    trained: int
+
+    @classmethod
+    def of(cls, model: Any) -> Size:
+        return cls(
+            sum(parameter.numel() for parameter in model.parameters()),
+            sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+        )
 
 
 def last_checkpoint(folder: Path) -> str | None:
@@ -47,8 +62,14 @@ def _whole(checkpoint: Path) -> bool:
                 pass
     except (OSError, ValueError, SafetensorError):
         return False
-    # torch writes zip archives, whose directory stands at the end.
-    return all(zipfile.is_zipfile(file) for file in (*checkpoint.glob("*.pt"), *checkpoint.glob("*.pth")))
+    # torch writes zip archives, whose directory stands at the end; FSDP's are called .bin, DeepSpeed's lie in a folder of their own.
+    return all(zipfile.is_zipfile(file) for kind in ("*.pt", "*.pth", "*.bin") for file in checkpoint.rglob(kind))
+
+
+def saved_state(config: Config, trainer: Any) -> dict[str, Any]:
+    """What :func:`save` writes: the adapter's weights, or all. Among several processes all have to call it; the first gets it."""
+    engine = trainer.deepspeed if trainer.is_deepspeed_enabled else None
+    return processes.whole_state(trainer.model, lambda name: config.lora is None or "lora_" in name, engine)
 
 
 def unwritten(error: Exception) -> str | None:
@@ -65,6 +86,8 @@ def unwritten(error: Exception) -> str | None:
 def save(
     config: Config,
     model: Any,
+    state: dict[str, Any],
+    size: Size,
     tokenizer: Tokenizer,
     label_tokens: dict[str, str],
     fitted: Fitted,
@@ -79,7 +102,7 @@ def save(
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
         unfinished.mkdir(parents=True)
-        model.save_pretrained(str(unfinished), safe_serialization=True)
+        model.save_pretrained(str(unfinished), safe_serialization=True, state_dict=state)
         for name in ("README.md", "generation_config.json"):
             (unfinished / name).unlink(missing_ok=True)
         if config.lora is None:
@@ -101,8 +124,9 @@ def save(
             "dataset": {"files": dataset["files"], "splits": dataset["splits"], "seed": dataset.get("seed")},
             "calibration": asdict(fitted),
             "evaluation_by_steps": list(history),
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "trained_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+            "parameters": size.all,
+            "trained_parameters": size.trained,
+            "processes": processes.count(),
             "seconds": round(seconds),
             "code": _code(),
             "packages": {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cds_service.inference.slots import slot_tokens
 from fhir_adapter.prompt import LABELS, Prompt, Slot
+from training import processes
 from training.examples import Example, Shares
 
 if TYPE_CHECKING:
@@ -115,8 +116,7 @@ def slot_logits(model: Any, batch: dict[str, Any], label_ids: Sequence[int]) -> 
     which, where = batch["which"], batch["where"]
     inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"], "use_cache": False}
     columns = torch.as_tensor(list(label_ids), device=batch["input_ids"].device)
-    together = torch.distributed.is_available() and torch.distributed.is_initialized()
-    if not together:
+    if not processes.together():
         hidden = core.model(**inputs).last_hidden_state[which, where]
         head = core.lm_head
         if type(head) is torch.nn.Linear:
@@ -129,7 +129,8 @@ def slot_logits(model: Any, batch: dict[str, Any], label_ids: Sequence[int]) -> 
 def predict(
     model: Any, tokenizer: Tokenizer, labels: Sequence[int], examples: Sequence[Example], longest: int, batch: int = 32
 ) -> tuple[Any, Any, list[Example]]:
-    """Logits [n, 7] and labels [n] at all slots, in the order of the examples that are returned with them (those that fit).
+    """Logits [n, 7] and labels [n] at all slots, in the order of the examples that are returned with them (those that fit). Several
+    processes share the work, and each gets the whole.
 
     ``batch``: most prompts at once; long ones go in fewer, as attention takes memory by the square of a prompt's length.
     """
@@ -144,16 +145,29 @@ def predict(
             rows.append(made[0])
     items = Rows(rows)
     order = sorted(range(len(rows)), key=lambda index: len(rows[index].ids))
-    parts: dict[int, Any] = {}
+    chunks: list[list[int]] = []
+    while order:
+        # The longest first: memory that doesn't suffice is told at once.
+        size = max(1, min(batch, ATTENTION // len(rows[order[-1]].ids) ** 2))
+        order, chosen = order[:-size], order[-size:]
+        chunks.append(chosen)
     device = next(model.parameters()).device
     model.eval()
-    with torch.inference_mode():
-        while order:
-            # The longest first: memory that doesn't suffice is told at once.
-            size = max(1, min(batch, ATTENTION // len(rows[order[-1]].ids) ** 2))
-            order, chosen = order[:-size], order[-size:]
+    parts: dict[int, Any] = {}
+    with torch.no_grad():
+        for chosen in _mine(chunks):
             inputs = {name: tensor.to(device) for name, tensor in collate([items[index] for index in chosen]).items()}
             pieces = slot_logits(model, inputs, labels).cpu().split([len(rows[index].at) for index in chosen])
             parts.update(zip(chosen, pieces, strict=True))
+    parts = processes.gathered(parts)
     truth = torch.tensor([label for row in rows for label in row.labels])
     return torch.cat([parts[index] for index in range(len(rows))]), truth, kept
+
+
+def _mine(chunks: list[list[int]]) -> list[list[int]]:
+    """This process's share of the passes. All take equally many, as a sharded model's weights are gathered in each: who has one too few
+    repeats the first."""
+    if not processes.together():
+        return chunks
+    others = -len(chunks) % processes.count()
+    return [*chunks, *chunks[:1] * others][processes.rank() :: processes.count()]

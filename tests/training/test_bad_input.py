@@ -75,12 +75,17 @@ def _checkpoint(folder: Path, step: int) -> Path:
     made = folder / f"checkpoint-{step}"
     made.mkdir()
     save_file({"weight": torch.ones(64, 64)}, str(made / "model.safetensors"))
-    torch.save({"step": torch.ones(64, 64)}, made / "optimizer.pt")
+    for name in ("optimizer.pt", "pytorch_model_fsdp.bin", f"global_step{step}/states.pt"):
+        (made / name).parent.mkdir(exist_ok=True)
+        torch.save({"step": torch.ones(64, 64)}, made / name)
     (made / "trainer_state.json").write_text("{}")
     return made
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "trainer_state.json"])
+@pytest.mark.parametrize(
+    "name",
+    ["model.safetensors", "optimizer.pt", "trainer_state.json", "pytorch_model_fsdp.bin", "global_step10/states.pt"],
+)
 def test_training_goes_on_from_the_last_checkpoint_that_is_whole(name: str, tmp_path: Path) -> None:
     assert last_checkpoint(tmp_path) is None
     first, second = _checkpoint(tmp_path, 9), _checkpoint(tmp_path, 10)

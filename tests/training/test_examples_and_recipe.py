@@ -205,6 +205,12 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(dataset: Path, tiny:
     run(config, quiet=True)
     resumed = load_file(str(tmp_path / "run" / "final" / "model.safetensors"))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    # Cut off after the last step: nothing is left to train.
+    shutil.rmtree(tmp_path / "run" / "final")
+    run(config, quiet=True)
+    ended = load_file(str(tmp_path / "run" / "final" / "model.safetensors"))
+    assert all(torch.equal(whole[name], ended[name]) for name in whole)
+    assert not (tmp_path / "run" / "checkpoint-7").exists()
     # The same seed gives the same model.
     first = load_file(str(tiny / "model.safetensors"))
     assert all(torch.equal(whole[name], first[name]) for name in whole)
