@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from fhir_adapter import elements, wire
 from fhir_adapter.catalog import Catalog
-from fhir_adapter.errors import BENIGN_NOT_ASSESSED
 from fhir_adapter.model import NotAssessed
 from fhir_adapter.site.model import Site
 
@@ -33,6 +32,8 @@ ABSENT_CODES = frozenset(
 )
 """http://terminology.hl7.org/CodeSystem/data-absent-reason, R4 to R6."""
 MAX_WORDS = 200
+NO_RESULTS = frozenset({"group", "not-laboratory"})
+"""Not of one analyte: none is looked for."""
 
 
 def why_absent(concept: wire.CodeableConcept | None) -> str | None:
@@ -46,11 +47,8 @@ def why_absent(concept: wire.CodeableConcept | None) -> str | None:
 
 
 def recognised(entries: Sequence[NotAssessed], catalog: Catalog, site: Site | None) -> tuple[NotAssessed, ...]:
-    """The same, each with its analyte where the catalog or the site knows it; what lacks nothing isn't looked up."""
-    return tuple(
-        entry if entry.code in BENIGN_NOT_ASSESSED or entry.analyte is not None else _recognised(entry, catalog, site)
-        for entry in entries
-    )
+    """The same, each with its analyte where the catalog or the site knows it."""
+    return tuple(entry if entry.code in NO_RESULTS else _recognised(entry, catalog, site) for entry in entries)
 
 
 def _recognised(entry: NotAssessed, catalog: Catalog, site: Site | None) -> NotAssessed:
