@@ -171,18 +171,26 @@ function ticks(bottom, top) {
   return found;
 }
 
-/** First and last time, and one between where there is room: the day, or the hour within one day. */
+/** First and last time, and those between that have room: the hour within one day, the day, or the month where a day would not say
+    of which year. */
 function times(points, width, x) {
-  const one = points.at(-1).at - points[0].at < DAY;
-  const text = (point) => (one ? clock(point.effective).slice(11) : clock(point.effective).slice(5, 10));
-  const chosen = [[points[0], "start"]];
-  if (points.at(-1).at > points[0].at) {
-    if (width > 360 && points.length > 2) {
-      const half = (points[0].at + points.at(-1).at) / 2;
-      const middle = points.slice(1, -1).reduce((best, point) => (Math.abs(point.at - half) < Math.abs(best.at - half) ? point : best));
-      if (Math.abs(x(middle.at) - width / 2) < width / 4) chosen.push([middle, "middle"]);
+  const [first, last] = [points[0], points.at(-1)];
+  const span = last.at - first.at;
+  const text = (point) => {
+    const said = clock(point.effective);
+    return span < DAY ? said.slice(11) : span < 300 * DAY ? said.slice(5, 10) : said.slice(0, 7);
+  };
+  const wide = 6.4 * text(first).length;
+  const chosen = [[first, "start"]];
+  if (span > 0) {
+    let [edge, before] = [x(first.at) + wide, text(first)];
+    for (const point of points.slice(1, -1)) {
+      const [from, to] = [x(point.at) - wide / 2, x(point.at) + wide / 2];
+      if (from < edge + 18 || to > x(last.at) - wide - 18 || text(point) === before || text(point) === text(last)) continue;
+      chosen.push([point, "middle"]);
+      [edge, before] = [to, text(point)];
     }
-    chosen.push([points.at(-1), "end"]);
+    chosen.push([last, "end"]);
   }
   return chosen.map(([point, anchor]) => s("text", { class: "bar-text", x: x(point.at), y: HEIGHT - 8, "text-anchor": anchor }, text(point)));
 }

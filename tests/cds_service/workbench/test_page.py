@@ -17,7 +17,6 @@ from tests.cds_service.workbench.browser import (
     ENTER,
     ESCAPE,
     LEFT,
-    PHONE,
     RIGHT,
     SPACE,
     TAB,
@@ -345,35 +344,19 @@ def test_the_focus_can_be_seen(page: Page) -> None:
     assert {"language-en", "example", "bundle", "judge", "tab-cards", "Override"} <= set(seen)
 
 
-def test_on_a_phone_nothing_runs_out_of_the_page(page: Page) -> None:
-    page.size(*PHONE)
-    page.example("02-hyperkalaemia-aki")
-    for tab in ("cards", "results", "trends", "findings", "missing", "prompt", "time", "json"):
-        page.tab(tab)
-        assert page.run("return document.documentElement.scrollWidth") <= PHONE[0], tab
-    page.tab("results")
-    page.find(".disclose").click()
-    small = page.run(
-        "return [...document.querySelectorAll('button, select, input:not([type=radio])')].filter((e) => e.offsetParent"
-        " && !e.classList.contains('plain-link')).map((e) => [e.textContent, e.getBoundingClientRect().height]).filter(([, h]) => h < 34)"
+def test_a_trend_over_years_says_of_which(page: Page) -> None:
+    days = ["2021-03-01", "2022-03-01", "2024-03-01"]
+    page.judge(
+        bundle(
+            *(
+                observation(day, "2160-0", 1 + number / 10, "mg/dL", 0.6, 1.2, effectiveDateTime=f"{day}T08:00:00Z")
+                for number, day in enumerate(days)
+            )
+        )
     )
-    assert small == []
-
-
-def test_the_theme_follows_the_system_or_the_choice(page: Page) -> None:
-    ground = lambda: page.run("return getComputedStyle(document.body).backgroundColor")  # noqa: E731
-    light = ground()
-    page.scheme("dark")
-    dark = ground()
-    assert dark != light
-    page.run("document.getElementById('theme-light').click()")
-    assert ground() == light
-    page.driver.refresh()
-    page.wait("return document.querySelector('.chip')")
-    assert ground() == light
-    page.run("document.getElementById('theme-auto').click()")
-    assert ground() == dark
-    assert page.run("return localStorage.length") == 0
+    page.tab("trends")
+    page.wait("return document.querySelectorAll('.plot text').length > 3")
+    assert [text for text in page.texts(".plot text") if "-" in text] == ["2021-03", "2022-03", "2024-03"]
 
 
 def test_no_motion_where_none_is_wanted(page: Page) -> None:
