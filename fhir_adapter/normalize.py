@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from fhir_adapter import intervals, thousands, units
+from fhir_adapter import doubts, intervals, units
 from fhir_adapter.catalog import Analyte, Catalog
 from fhir_adapter.catalog.recognise import LOINC_SYSTEMS
 from fhir_adapter.folding import fold
@@ -82,7 +82,7 @@ class _Places:
         if found is None:
             found = self._settings[same] = self._setting(result, measured, age, state)
         if isinstance(measured, Quantity) and measured.from_text:
-            measured = thousands.counted(measured, found.unit)
+            measured = doubts.counted(measured, found.unit)
             if measured is not value:
                 result = replace(result, value=measured)
         analyte, scale, interval = found.analyte, found.scale, found.interval
@@ -127,9 +127,10 @@ class _Places:
             return _Setting(analyte, display, expected)
 
         problem: str | None = None
+        own = [found for found in own if not doubts.placeholder(found, analyte)]
         if any(found.grouped for found in own):
             scales = {one: _scale(one, analyte) for one in {unit, *(bound.unit for bound in own)}}
-            own = thousands.settled(own, unit, analyte, scales)
+            own = doubts.settled(own, unit, analyte, scales)
         interval, problem = _lab_interval(own, unit, analyte)
         scale = _scale(unit, analyte)
         if interval is None and analyte is not None and analyte.intervals:
@@ -167,7 +168,7 @@ def _by_interval(result: Result, unit: str | None, own: Sequence[Bounds], catalo
     scale = _scale(unit, found)
     if found is None or scale is None or found.unit == "[pH]":
         return None
-    return found if all(thousands.like_usual(bound, found, scale) for bound in own) else None
+    return found if all(doubts.like_usual(bound, found, scale) for bound in own) else None
 
 
 def _with_site(one: PanelResult, site: Site, patient: Patient, beside: Around | None) -> PanelResult:

@@ -23,6 +23,15 @@ _CROSSES = re.compile(
 _MINUS = re.compile(r"^[-–−]$|^\(-\)$")
 _PLUS_MINUS = re.compile(r"^(?:\+/-|\+-|±|\(\+\))$")
 _IN_BRACKETS = re.compile(r"^\((?:[1-4]\s*\+|\+\s*[1-4]|\+{2,4}|±)\)$")
+_NONE_FOUND = re.compile(
+    r"no (?!(?:other|further|additional|longer|predominant|new|change)\b)(?:(?!but |except|unless|than )[a-z0-9+]+ ){1,6}"
+    r"(?:detected|isolated|seen|present|identified|found|observed|recovered)\Z"
+)
+"""All of an answer that says that nothing was found: "No HCV RNA detected"."""
+_DENIES = re.compile(r" (?:no evidence of|absence of|absence de|pas de|negative for|neg for) \Z")
+"""Phrases that deny what follows them: "absence of growth"."""
+_NEGATES = "\x00"
+_MARKS: dict[Meaning, str] = {"normal": "\x01", "abnormal": "\x02", "descriptive": "\x03"}
 MAX_WORDS_LENGTH = 200
 
 
@@ -68,12 +77,15 @@ def _sentence(text: str) -> Meaning | None:
     folded = fold(text)
     if (whole := data.whole.get(folded)) is not None:
         return whole
+    if _NONE_FOUND.match(folded):
+        return "normal"
     found: set[Meaning] = set()
     rest = f" {folded} "
     for phrase, meaning in data.phrases:
         if phrase in rest:
-            found.add(meaning)
-            rest = rest.replace(phrase, " | ")
+            rest = rest.replace(phrase, f" | {_NEGATES if _DENIES.search(phrase) else _MARKS[meaning]} ")
+    rest = re.sub(rf"{_NEGATES}[ |]+{_MARKS['abnormal']}", _MARKS["normal"], rest).replace(_NEGATES, _MARKS["normal"])
+    found.update(meaning for meaning, mark in _MARKS.items() if mark in rest)
     if any(hint in rest for hint in data.doubts):
         return None
     judged = found - {"descriptive"}

@@ -19,7 +19,13 @@ from fhir_adapter.folding import fold
 if TYPE_CHECKING:
     from fhir_adapter.catalog.model import Analyte
 
-LOINC_SYSTEMS = frozenset({"http://loinc.org", "https://loinc.org", "urn:oid:2.16.840.1.113883.6.1"})
+LOINC_SYSTEMS = frozenset(
+    {
+        *("http://loinc.org", "https://loinc.org", "http://loinc.org/", "https://loinc.org/", "http://www.loinc.org"),
+        *("urn:oid:2.16.840.1.113883.6.1", "2.16.840.1.113883.6.1", "LN", "LOINC"),
+    }
+)
+"""How LOINC is named: FHIR's address, its misspellings, its OID and HL7 v2's."""
 
 NPU = re.compile(r"NPU\d{5}\Z")
 """A code of the Nordic laboratories: the same digits mean nothing else, so that it counts under any system."""
@@ -65,7 +71,7 @@ def by_reading(names: Mapping[str, Analyte], text: str, unit: str | None, group:
 
 
 def _read(names: Mapping[str, Analyte], one: Reading, unit: str | None, group: str | None) -> Analyte | None:
-    if group is not None and one.group is not None and group != one.group:
+    if (group is not None and one.group is not None and group != one.group) or (one.measured and not unit):
         return None
     sent = unit_kind(unit) if unit else None
     if one.kind is not None and sent is not None and one.kind != sent:
@@ -74,9 +80,15 @@ def _read(names: Mapping[str, Analyte], one: Reading, unit: str | None, group: s
     found = _named(names, one.name, unit, where, kind)
     if found is None or not _fits(found, unit) or (one.kind is not None and unit_kind(found.unit) != one.kind):
         return None
+    if one.cellfree and found.id in _IN_CELLS:
+        return None
     if one.also is not None and _named(names, one.also, unit, where, kind) is not found:
         return None
     return found
+
+
+_IN_CELLS = frozenset(("haemoglobin", "haematocrit", "erythrocytes", "leucocytes", "platelets", "hba1c"))
+"""Of whole blood: "plasma hemoglobin" is another test, a thousandth of it."""
 
 
 def _named(
@@ -105,8 +117,8 @@ def _another_quantity(analyte: Analyte, unit: str | None) -> bool:
 
 
 def _fits(analyte: Analyte, unit: str | None) -> bool:
-    """Whether a unit, where one that is known came along, is one of the analyte's."""
-    if not unit or analyte.unit is None or units.normalize_unit(unit) is None:
+    """Whether a unit, where one that is known came along, is one of the analyte's; a test answered in words has none."""
+    if not unit or units.normalize_unit(unit) is None:
         return True
     return _scaled(analyte, unit) is not None
 

@@ -21,6 +21,10 @@ class Reading(NamedTuple):
     group: str | None = None
     kind: Kind | None = None
     also: str | None = None
+    cellfree: bool = False
+    """It named serum or plasma."""
+    measured: bool = False
+    """It named a quantity: only a unit tells which of several tests ("Creatine kinase.MB" by mass or by activity)."""
 
 
 _PANELS = frozenset(
@@ -55,6 +59,8 @@ _BEFORE = frozenset(
     "blood", "istat", "plasma", "poc", "poct", "random", "serum", "spot", "sr", "urine",
   )
 )  # fmt: skip
+_UNTIMED = frozenset(("random", "spot"))
+"""Taken off for urine, and for glucose, which then isn't fasting; a drug's random level has not the trough's target."""
 _METHODS = frozenset(
   (
     "2009", "2021", "ckd", "ckdepi", "clauss", "dcct", "enzymatic", "enzymatisch", "epi", "hplc", "idms",
@@ -69,7 +75,7 @@ _SPECIMENS = frozenset(
 )  # fmt: skip
 _LINKS = frozenset(
   (
-    "dans", "de", "en", "i", "im", "in", "les", "na", "nel", "nelle", "no", "of", "the", "venous", "w", "whole",
+    "dans", "de", "en", "i", "im", "in", "les", "na", "nel", "nelle", "no", "of", "the", "w", "whole",
   )
 )  # fmt: skip
 _PERCENT = frozenset(
@@ -105,6 +111,11 @@ _SYSTEMS = {
     "Hb(B)": "blood",
 }
 _LONGEST = 120
+_LOINC_NAME = re.compile(
+    r"(?P<component>[^\[\]]+?)(?: \[(?P<property>[^\]]+)\])? in (?P<system>(?:Serum|Plasma|Blood|Urine|Urine sediment|Cerebral spinal fluid|"
+    r"Platelet poor plasma)(?:(?:,| or|, or) (?:Serum|Plasma|Blood))*)(?: by (?!High sens)(?:(?!--)[^\[\]])+)?\Z"
+)
+"""LOINC's long common name; one of a challenge ("--2 hours post dose") or of a vessel isn't taken apart."""
 
 
 @lru_cache(maxsize=2048)
@@ -112,13 +123,16 @@ def readings(text: str) -> tuple[Reading, ...]:
     """What a name may say without its additions, the nearest to it first; not the name itself."""
     if len(text) > _LONGEST:
         return ()
+    if match := _LOINC_NAME.match(text.strip()):
+        return () if match["property"] == "Partial pressure" else (_loinc_reading(match),)
     group: str | None = None
+    cellfree = not {"serum", "plasma"}.isdisjoint(fold(text).split())
     if split := _SPLIT.match(text.strip()):
         words = set(fold(split["panel"]).split())
         group = specimen_group(split["panel"])
         if (
             words & _PANELS
-            or "u e" in fold(split["panel"])
+            or fold(split["panel"]).replace(" ", "") in _JOINED
             or (group is not None and words <= _SPECIMENS | _LINKS | _NOISE | {"ua"})
         ):
             text = split["rest"].strip()
@@ -132,6 +146,7 @@ def readings(text: str) -> tuple[Reading, ...]:
     for pattern in (_SYSTEM_BEFORE, _SYSTEM_AFTER):
         if (match := pattern.match(text)) and (group is None or group == _SYSTEMS[match["system"]]):
             text, group = match["rest"].strip(), _SYSTEMS[match["system"]]
+            cellfree |= match["system"] in ("P", "S")
             found.append(Reading(fold(text), group))
     if match := _ABBREVIATED.match(text):
         text, group = match["rest"], group or "blood"
@@ -150,7 +165,15 @@ def readings(text: str) -> tuple[Reading, ...]:
         found.append(Reading(fold(match["one"]), group, None, fold(match["other"])))
     else:
         found += _stripped(text, group)
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(one._replace(cellfree=cellfree) for one in found))
+
+
+def _loinc_reading(match: re.Match[str]) -> Reading:
+    kind: Kind | None = "10*9/L" if (match["property"] or "") == "#/volume" else None
+    cellfree = "Blood" not in match["system"]
+    measured = match["property"] not in (None, "Presence")
+    group = specimen_group(match["system"])
+    return Reading(fold(match["component"]), group, kind, cellfree=cellfree, measured=measured)
 
 
 def _stripped(text: str, group: str | None) -> list[Reading]:
@@ -164,6 +187,7 @@ def _stripped(text: str, group: str | None) -> list[Reading]:
             return made
         words, named = words[1:], "urine"
         made.append(Reading(" ".join(words), named))
+    untimed = any(specimen_group(word) == "urine" or word.startswith(("gluc", "sugar")) for word in words)
     changed = True
     while changed and len(words) > 1:
         changed = False
@@ -177,8 +201,9 @@ def _stripped(text: str, group: str | None) -> list[Reading]:
                 named = own
             elif word == "sr" and at == 0 and named in (None, "blood"):
                 named = "blood"
-            elif not (word in _NOISE if at == -1 else word in _BEFORE and word not in _SPECIMENS) and not (
-                at == -1 and word in _LINKS and named is not None
+            elif (word in _UNTIMED and not untimed) or (
+                not (word in _NOISE if at == -1 else word in _BEFORE and word not in _SPECIMENS)
+                and not (at == -1 and word in _LINKS and named is not None)
             ):
                 continue
             del words[at]

@@ -11,7 +11,7 @@ _GROUPS: dict[str, str] = {
     "arteriel": "blood", "veineux": "blood", "capillary": "blood", "capillaire": "blood", "sanguin": "blood",
     "whole": "blood", "ser": "blood", "plas": "blood", "bld": "blood", "serique": "blood", "edta": "blood",
     "urine": "urine", "urines": "urine", "urinary": "urine", "ur": "urine", "urinaire": "urine", "miction": "urine",
-    "csf": "csf", "cerebrospinal": "csf", "lcr": "csf", "lcs": "csf", "cephalorachidien": "csf", "rachidien": "csf",
+    "csf": "csf", "spinal": "csf", "cerebrospinal": "csf", "lcr": "csf", "lcs": "csf", "cephalorachidien": "csf", "rachidien": "csf",
     "pleural": "fluid", "ascites": "fluid", "peritoneal": "fluid", "joint": "fluid", "synovial": "fluid",
     "fluid": "fluid", "ascite": "fluid", "liquide": "fluid", "dialysate": "fluid", "amniotic": "fluid",
     "stool": "stool", "feces": "stool", "selles": "stool", "fecal": "stool",
@@ -23,10 +23,12 @@ _GROUPS: dict[str, str] = {
     "urinaires": "urine", "\u5c3f": "urine", "\u5c3f\u6db2": "urine", "\uc18c\ubcc0": "urine",
     "liquor": "csf", "\u9ac4\u6db2": "csf", "punktat": "fluid", "aszites": "fluid", "ascitis": "fluid", "liquido": "fluid", "punctaat": "fluid",
     "drain": "fluid", "drainage": "fluid", "drainflussigkeit": "fluid", "dialysat": "fluid", "dialysaat": "fluid", "effusion": "fluid",
+    "aspirate": "fluid", "lavage": "fluid", "bile": "fluid", "bal": "fluid", "gastric": "fluid", "pus": "fluid", "abscess": "fluid", "wound": "fluid",
+    "milk": "milk", "semen": "semen", "vitreous": "fluid", "cord": "cord", "umbilical": "cord", "nabelschnur": "cord",
     "stuhl": "stool", "heces": "stool", "fezes": "stool", "feci": "stool", "ontlasting": "stool", "kal": "stool", "faeces": "stool", "avforing": "stool",
     "sputum": "respiratory", "nasopharyngeal": "respiratory", "swab": "swab", "tissue": "tissue", "hair": "hair",
 }  # fmt: skip
-_FIRST = ("csf", "marrow", "urine", "stool", "fluid")
+_FIRST = ("cord", "csf", "marrow", "urine", "stool", "fluid")
 """Where a text names several ("urine, not blood"; "bone marrow blood"), the first of these decides."""
 _SNOMED: dict[str, str] = {
     "119297000": "blood", "119364003": "blood", "119361006": "blood", "258580003": "blood", "122552005": "blood",

@@ -13,7 +13,8 @@ NORMAL = [
     "Negative", "NEG", "neg.", "Not detected", "NOT DETECTED (see below)", "None", "None seen", "Normal", "Non-reactive", "Nonreactive",
     "non reactive", "No growth", "No growth after 5 days", "Absent", "négatif", "Négative", "absence", "Absence de germes", "non détecté",
     "Culture stérile", "-", "NEG.  POSITIVE TRICYCLIC RESULTS represent potentially toxic levels.", "Undetectable", "Not present",
-    "No organisms seen", "NORMAL.  MANUAL.", "negativ", "nicht nachweisbar", "Kein Nachweis von Erregern", "kein Wachstum", "niet aantoonbaar",
+    "No organisms seen", "NORMAL.  MANUAL.", "No HCV RNA detected", "no MRSA isolated", "No malaria parasites present", "No parasites seen",
+    "Absence of growth", "No evidence of growth", "Target not detected", "TND", "non reagente", "negativ", "nicht nachweisbar", "Kein Nachweis von Erregern", "kein Wachstum", "niet aantoonbaar",
     "no reactivo", "No se detecta", "Sin crecimiento", "Não reagente", "Não houve crescimento bacteriano", "non rilevato", "assenti", "ujemny",
     "nie wykryto", "ikke påvist", "陰性", "阴性(-)", "음성",
 ]  # fmt: skip
@@ -21,7 +22,7 @@ ABNORMAL = [
     "Positive", "POS", "Detected", "Reactive", "Growth", "1+", "2+", "3 +", "+", "++++", "TRACE", "TR", "FEW", "MODERATE", "MANY", "RARE",
     "OCCASIONAL", "OCC", "positif", "Présence", "présence de nitrites", "traces", "nombreuses", "POS*.  PRESUMPTIVE (UNCONFIRMED)",
     "Growth of Escherichia coli", "Weakly positive", "1+*.", "+/-", "VERY LOW*.",
-    "(1+)", "(±)", "1+ (30 mg/dL)", "HI", "positiv", "schwach positiv", "nachgewiesen", "Nachweis von MRSA", "aantoonbaar", "Positivo", "Reactivo",
+    "Gram negative rods", "Gram-positive cocci in clusters", "Bacilles à Gram négatif", "(1+)", "(±)", "1+ (30 mg/dL)", "HI", "positiv", "schwach positiv", "nachgewiesen", "Nachweis von MRSA", "aantoonbaar", "Positivo", "Reactivo",
     "Reagente 1/8", "Traços", "presenti", "dodatni", "陽性", "阳性(+)", "양성",
 ]  # fmt: skip
 UNKNOWN = [
@@ -33,6 +34,12 @@ UNKNOWN = [
     "Escherichia coli",
     "Yes and no but maybe",
     # A negation whose words aren't known is no finding.
+    "non présent",
+    "pas détecté hier",
+    "without growth",
+    "No predominant growth",
+    "No other pathogens isolated",
+    "no reaction, present from birth",
     "Keine Bakterien nachweisbar",
     "no se han detectado virus",
     "niet duidelijk positief",
@@ -62,6 +69,9 @@ def test_abnormal(text: str) -> None:
         "N/A",
         "hämolytisch",
         "Material fehlt",
+        "Rh positive",
+        "O Rh neg",
+        "AB positive",
     ],
 )
 def test_descriptive(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -59,6 +60,12 @@ def test_a_name_that_may_mean_another_test_is_left_alone(name: str) -> None:
         ("Ionogramme: Natrémie", "mmol/L", None, "sodium"),
         ("IONOGRAMME SANGUIN - Potassium", "mmol/L", None, "potassium"),
         ("Urea and electrolytes: Sodium", "mmol/L", None, "sodium"),
+        # LOINC's long common name without its code.
+        ("Creatinine [Mass/volume] in Serum or Plasma", "mg/dL", None, "creatinine"),
+        ("Glucose [Mass/volume] in Urine by Test strip", "mg/dL", None, "urine-glucose"),
+        ("Neutrophils [#/volume] in Blood by Automated count", "10*3/uL", None, "neutrophils"),
+        ("Neutrophils/100 leukocytes in Blood by Automated count", "%", None, "neutrophils-percent"),
+        ("Protein [Mass/volume] in Cerebral spinal fluid", "mg/dL", None, "csf-protein"),
         # A unit tells two tests of one name apart.
         ("TP", "%", None, "prothrombin-percent"),
         # A blood gas by the vessel.
@@ -88,8 +95,17 @@ def test_a_name_with_what_laboratories_add_to_it(name: str, unit: str | None, sp
         ("Creatinine clearance", "mL/min", None),
         ("Osmolality (calc)", "mOsm/kg", None),
         ("ALT/AST", "U/L", None),
+        ("Vancomycin Random", "ug/mL", None),
+        ("Plasma Hemoglobin", "mg/dL", None),
+        ("P-Hemoglobin", "g/L", None),
         ("P-Amylase", "U/L", None),
         ("Cord blood bilirubin", "mg/dL", None),
+        ("Glucose [Mass/volume] in Serum or Plasma --2 hours post dose glucose", "mg/dL", None),
+        ("Hemoglobin [Mass/volume] in Plasma", "mg/dL", None),
+        ("Carbon dioxide [Partial pressure] in Blood", "mmHg", None),
+        ("C reactive protein [Mass/volume] in Serum or Plasma by High sensitivity method", "mg/L", None),
+        ("pH of Venous blood", "[pH]", None),
+        ("Lymphocytes [#/volume] in Cerebral spinal fluid", "10*9/L", None),
         # The unit is none of the test's.
         ("TP", "g/dL", None),
         ("Albumin, Serum", "%", None),
@@ -119,3 +135,22 @@ def test_another_languages_name_for_two_tests_is_a_fault(names: dict[str, list[s
         builder.add("x", key, {"en": key, "fr": key, "specimen": "blood", "loinc": [], "aliases": [alias]})
     builder.translate("names.toml:x", names)
     assert [fault.description for fault in builder.faults] == [fault]
+
+
+def test_a_name_of_loincs_means_its_code_or_nothing(shared_data: Path) -> None:
+    """The long and short names of 350 codes, with their units: none is taken for another test of the catalog."""
+    rows = [
+        row
+        for file in ("h17.json", "c17.json")
+        for row in json.loads((shared_data / "reference-ranges-lhncbc" / file).read_text(encoding="utf-8"))[1:]
+        if row.get("E") in CATALOG.by_loinc
+    ]
+    wrong = []
+    for row in rows:
+        for name in (row.get("F"), row.get("G")):
+            for unit in {row.get("Q"), row.get("T"), None}:
+                found = CATALOG.find((), name, unit=unit) if name else None
+                if found is not None and found is not CATALOG.by_loinc[row["E"]]:
+                    wrong.append((name, unit, found.id))
+    assert len(rows) > 300
+    assert wrong == []

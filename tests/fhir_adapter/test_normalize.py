@@ -232,3 +232,12 @@ def test_a_bare_name_in_a_small_unit_is_of_blood_where_its_interval_is() -> None
     assert found(4000, 11000).analyte is catalog.load().analytes["leucocytes"]
     assert found(0, 5).analyte is None
     assert found(4000, 11000, "Unknown").analyte is None
+
+
+def test_zero_to_zero_is_no_interval_for_what_everyone_has() -> None:
+    (potassium,) = _place(_result("2823-3", Quantity(4.0, "mmol/L"), ranges=(_range(0, 0, "mmol/L"),)))
+    (blasts,) = _place(_result("26446-5", Quantity(4.0, "%"), ranges=(_range(0, 0, "%"),)))
+    assert potassium.interval is not None
+    assert potassium.interval.source == "usual"
+    assert blasts.interval is not None
+    assert blasts.interval.source == "lab"

@@ -1,4 +1,5 @@
-"""Whether "4,000" and "7.800" are thousands or decimals: by their unit, or by what is usual for the test, never by a guess."""
+"""What an interval's digits mean where they leave doubt: whether "4,000" is thousands, "0-0" an interval, "4000-11000 /mm3" one of blood.
+The unit or what is usual for the test decides, never a guess."""
 
 from __future__ import annotations
 
@@ -63,6 +64,14 @@ def _usual(bound: Bounds, analyte: Analyte | None, scale: Scale | None) -> bool:
         and (high is None or usual.low is None or high >= usual.low)
         for usual in analyte.intervals
     )
+
+
+def placeholder(bound: Bounds, analyte: Analyte | None) -> bool:
+    """Whether 0-0 stands where a system has no interval to send: nobody's potassium should be zero. For what shouldn't be there
+    at all (blasts, casts) it is an interval."""
+    if analyte is None or bound.low != 0 or bound.high != 0:
+        return False
+    return any(usual.low is not None and usual.low > 0 for usual in analyte.intervals)
 
 
 def like_usual(bound: Bounds, analyte: Analyte, scale: Scale) -> bool:
