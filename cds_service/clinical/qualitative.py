@@ -35,6 +35,8 @@ def judge(placed: PanelResult, answer: Answer) -> tuple[Meaning, By] | None:
     if analyte is not None and analyte.descriptive:
         return "descriptive", "analyte"
     general = classify(answer.text, answer.codings)
+    if general == "normal" and _NAMED_FIRST.match(answer.text):
+        general = None
     known = _by_analyte(placed, folded)
     if known == "normal" and _MARKED.search(answer.text):
         known = None
@@ -57,6 +59,8 @@ _ORGANISM = re.compile(
     re.IGNORECASE,
 )
 """Genera that laboratories name; alone, or with no word against them, the name is the finding."""
+_NAMED_FIRST = re.compile(rf"\s*{_ORGANISM.pattern}(?:\s+[a-z]+)?\s*[,.;(]", re.IGNORECASE)
+"""An answer that begins with a name and a pause: what is negative after it is a property ("E. coli, ESBL negative")."""
 _AGAINST = re.compile(
     r"(?i)\b(?:no|not|negative|absen\w*|pas|aucun\w*|sans|susceptible|sensible|flora|flore|antibod\w*)\b"
 )

@@ -70,7 +70,7 @@ _METHODS = frozenset(
 _SPECIMENS = frozenset(
   (
     "bloed", "blood", "blut", "csf", "harn", "liquor", "mocz", "orina", "plasma", "sangre", "sangue", "serico",
-    "serique", "seriques", "serum", "siero", "soro", "suero", "surowica", "urin", "urina", "urine",
+    "serique", "seriques", "serum", "siero", "soro", "suero", "surowica", "lcr", "lcs", "urinaire", "urinaires", "urinary", "urin", "urina", "urine",
   )
 )  # fmt: skip
 _LINKS = frozenset(
