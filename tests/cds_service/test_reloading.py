@@ -8,8 +8,6 @@ import os
 import signal
 import ssl
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +18,12 @@ from cds_service.client import AsyncLabCueClient, Retry, Tls
 from cds_service.config import Settings
 from cds_service.pipeline import Pipeline
 from cds_service.reloading import Reloads
-from cds_service.serving import Running, running, serve
+from cds_service.serving import Running, running
 from fhir_adapter import catalog
 from fhir_adapter.errors import LabCueError
 from tests.bundles import PANEL
 from tests.callers import KEY, OTHER_KEY, certificates, claims, clients_file, key_set, token
+from tests.until_signal import until_signal
 
 ONCE = Retry(attempts=1)
 
@@ -95,18 +94,6 @@ async def test_certificates_and_authority_of_both_doors(tmp_path: Path, caplog: 
     assert all("KEY_VALUES_MISMATCH" in line for line in told)
 
 
-@asynccontextmanager
-async def served(settings: Settings) -> AsyncIterator[Running]:
-    """The service with its signal handlers."""
-    begun: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(serve(settings, Pipeline(settings, catalog.load()), ready=begun.set_result))
-    try:
-        yield await begun
-    finally:
-        os.kill(os.getpid(), signal.SIGTERM)
-        await task
-
-
 async def hung_up(caplog: pytest.LogCaptureFixture) -> str:
     """Sends SIGHUP, and gives what the log says of the clients then."""
     caplog.clear()
@@ -119,7 +106,8 @@ async def hung_up(caplog: pytest.LogCaptureFixture) -> str:
 async def test_clients_by_signal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     file = clients_file(tmp_path)
-    async with served(settings_with(clients=file, doors="http")) as server:
+    settings = settings_with(clients=file, doors="http")
+    async with until_signal(settings, Pipeline(settings, catalog.load())) as (server, _):
         url = f"http://127.0.0.1:{server.http_port}/cds-services"
 
         async def status(key: Any = KEY) -> int:

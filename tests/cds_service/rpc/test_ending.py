@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cds_service.client import AsyncLabCueClient, Retry
 from cds_service.config import Settings
-from cds_service.serving import Running, running
-from cds_service.serving import serve as serve_until_signal
+from cds_service.serving import running
 from fhir_adapter.errors import ConfigError, Draining, LabCueError
 from tests.bundles import PANEL
 from tests.cds_service.rpc.conftest import Gated, Serve
+from tests.until_signal import until_signal
 
 ONCE = Retry(attempts=1)
 
@@ -41,17 +42,17 @@ async def test_a_draining_server_takes_no_new_call_and_ends_the_running_one(serv
 
 
 async def test_leaving_the_block_while_a_drain_is_under_way_waits_for_it(serve: Serve, gated: Gated) -> None:
-    async with serve(gated) as served:
-        client = AsyncLabCueClient(served.target, retry=ONCE)
-        work = asyncio.create_task(client.evaluate(PANEL))
-        await asyncio.to_thread(gated.begun.acquire)
-        drain = asyncio.create_task(served.server.drain())
-        while not served.server.backend.evaluator.draining:
-            await asyncio.sleep(0)
-        gated.gate.set()
-    assert (await work).cards
-    await drain
-    await client.close()
+    async with AsyncExitStack() as later:
+        async with serve(gated) as served:
+            client = await later.enter_async_context(AsyncLabCueClient(served.target, retry=ONCE))
+            work = asyncio.create_task(client.evaluate(PANEL))
+            await asyncio.to_thread(gated.begun.acquire)
+            drain = asyncio.create_task(served.server.drain())
+            while not served.server.backend.evaluator.draining:
+                await asyncio.sleep(0)
+            gated.gate.set()
+        assert (await work).cards
+        await drain
 
 
 async def test_work_past_the_grace_is_stopped(serve: Serve, gated: Gated) -> None:
@@ -66,10 +67,11 @@ async def test_work_past_the_grace_is_stopped(serve: Serve, gated: Gated) -> Non
 
 @pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_it_in_order(gated: Gated, name: signal.Signals) -> None:
-    ready: asyncio.Queue[Running] = asyncio.Queue()
     settings = Settings(doors="grpc", port=0, engine="none")
-    server = asyncio.create_task(serve_until_signal(settings, gated, ready=ready.put_nowait))
-    async with AsyncLabCueClient(f"127.0.0.1:{(await ready.get()).port}", retry=ONCE) as client:
+    async with (
+        until_signal(settings, gated) as (server, ended),
+        AsyncLabCueClient(f"127.0.0.1:{server.port}", retry=ONCE) as client,
+    ):
         stub = health_pb2_grpc.HealthStub(client._channel)
         for service in ("", "labcue.v1.LabDecisionSupport"):
             answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
@@ -79,7 +81,7 @@ async def test_a_signal_ends_it_in_order(gated: Gated, name: signal.Signals) -> 
         os.kill(os.getpid(), name)
         gated.gate.set()
         assert (await work).cards
-        await server
+        await ended
 
 
 async def _refused(**given: object) -> ConfigError:
@@ -138,3 +140,11 @@ async def test_it_listens_on_ipv6(serve: Serve) -> None:
         pytest.skip("no IPv6 loopback here")
     async with serve(host="::1") as served, AsyncLabCueClient(f"[::1]:{served.server.port}") as client:
         assert (await client.evaluate(PANEL)).cards
+
+
+async def test_a_test_that_fails_leaves_no_server_behind(gated: Gated) -> None:
+    settings = Settings(doors="grpc", port=0, engine="none", drain_grace_s=0.1)
+    with pytest.raises(ZeroDivisionError):
+        async with until_signal(settings, gated) as (_, ended):
+            raise ZeroDivisionError
+    assert ended.done()

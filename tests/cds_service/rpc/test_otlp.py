@@ -49,5 +49,5 @@ async def test_spans_and_metrics_arrive() -> None:
         async with running(settings, pipeline) as served, AsyncLabCueClient(f"127.0.0.1:{served.port}") as client:
             await client.evaluate(PANEL)
     finally:
-        server.stop(None)
+        server.stop(None).wait()
     assert collector.names >= {"labcue.v1.LabDecisionSupport/Evaluate", "read", "compose", "rpc.server.call.duration"}

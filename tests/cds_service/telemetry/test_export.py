@@ -51,8 +51,10 @@ def collector() -> Iterator[tuple[Collector, str]]:
         metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(kept, server)
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
-        yield kept, f"http://127.0.0.1:{port}"
-        server.stop(None).wait()
+        try:
+            yield kept, f"http://127.0.0.1:{port}"
+        finally:
+            server.stop(None).wait()
 
 
 def test_a_collector_gets_spans_and_metrics_by_the_end(collector: tuple[Collector, str]) -> None:
