@@ -135,6 +135,38 @@ def french() -> Json:
     )
 
 
+def german() -> Json:
+    german = [
+        ("Kalium", "5,9", None, "(3,5 - 5,1) mmol/l"),
+        ("Kreatinin i.S.", "1,31 mg/dl", None, "M: 0,70-1,20 W: 0,50-0,90"),
+        ("Leukozyten", 3.2, "Tsd./µl", "3,9-10,2"),
+        ("Erythrozyten", 4.4, "/pl", "4,0-5,2"),
+        ("Thrombozyten", "7.800 /µl", None, "150.000-400.000"),
+        ("Quick", 62, "%", "70-130"),
+        ("CRP", "< 0,5 mg/l", None, "bis 5,0"),
+        ("HBs-Antigen", "nicht nachweisbar", None, None),
+        ("Blutkultur", "Gramnegative Stäbchen", None, None),
+    ]
+    sent = [
+        observation(
+            f"greta-{index}",
+            None,
+            code={"text": name},
+            referenceRange=None if normal is None else text_range(normal),
+            **({"valueString": value} if unit is None else {"valueQuantity": {"value": value, "unit": unit}}),
+        )
+        for index, (name, value, unit, normal) in enumerate(german, 1)
+    ]
+    urine = observation(
+        "greta-10",
+        None,
+        code={"text": "Natrium"},
+        valueQuantity={"value": 34, "unit": "mmol/l"},
+        specimen={"display": "Spontanurin"},
+    )
+    return collection(patient("greta", "female", "1969-11-02"), *sent, urine)
+
+
 def interval_as_text() -> Json:
     texts = [("2823-3", 5.6, "3.5-5.1"), ("2093-3", 187, "< 200"), ("33914-3", 48, "> 60"), ("1988-5", 3.2, "Up to 5")]
     return collection(
@@ -250,6 +282,7 @@ EXAMPLES = {
     "06-mixed-units": mixed_units,
     "07-text-results": text_results,
     "12-french": french,
+    "31-german": german,
     "15-interval-as-text": interval_as_text,
     "16-several-ranges": several_ranges,
     "24-coded-answers": coded_answers,

@@ -95,9 +95,11 @@ _SYSTEM_BEFORE = re.compile(
     r"^(?:f|fasting )?(?P<system>P|S|B|U|Ur)\s?[-\u2013\u2014]\s?(?P<rest>(?!(?i:amylas|anca|lcr))\w.+)$"
 )
 _SYSTEM_AFTER = re.compile(r"^(?P<rest>.+?)\s*;\s*(?P<system>P|S|B|U|Ur|Hb\(B\)|SERUM|PLASMA|BLOOD|URINE)$")
+_GERMAN_AFTER = re.compile(r"^(?P<rest>.+?)\s+i\.\s?(?P<system>S|P|B|U)\.?$")
 _NPU = re.compile(r"^(?P<rest>[PSBU]\s?[-\u2013\u2014]\s?[^;]+?)(?:\([^()]*\))?;[^;]*=\s*\?.*$")
 _ABBREVIATED = re.compile(r"^S\.\s*(?P<rest>[A-Za-z].+)$")
-"""Nordic names put the system first ("P-Kalium"), those of NPU after ("Kalium-ion;P"); India writes "S. Creatinine"."""
+"""Nordic names put the system first ("P-Kalium"), those of NPU after ("Kalium-ion;P"); India writes "S. Creatinine",
+Germany "Kreatinin i.S."."""
 _SYSTEMS = {
     "P": "blood",
     "S": "blood",
@@ -143,7 +145,7 @@ def readings(text: str) -> tuple[Reading, ...]:
         if match := _NPU.match(text):
             text = match["rest"]
     found = [Reading(fold(text), group)] if split else []
-    for pattern in (_SYSTEM_BEFORE, _SYSTEM_AFTER):
+    for pattern in (_SYSTEM_BEFORE, _SYSTEM_AFTER, _GERMAN_AFTER):
         if (match := pattern.match(text)) and (group is None or group == _SYSTEMS[match["system"]]):
             text, group = match["rest"].strip(), _SYSTEMS[match["system"]]
             cellfree |= match["system"] in ("P", "S")

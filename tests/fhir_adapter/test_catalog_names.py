@@ -51,6 +51,8 @@ def test_a_name_that_may_mean_another_test_is_left_alone(name: str) -> None:
         ("UA Protein", None, None, "urine-protein"),
         ("Urine sodium level", "mmol/L", None, "urine-sodium"),
         ("U-Kreatinin", "mmol/L", None, "urine-creatinine"),
+        ("Kreatinin i.S.", "mg/dl", None, "creatinine"),
+        ("Kreatinin i.U.", "mmol/l", None, "urine-creatinine"),
         ("Eiweiß", None, "Spontanurin", "urine-protein"),
         ("Natrium", "mmol/l", "Sammelurin", "urine-sodium"),
         ("Sodio", "mmol/L", "Orina", "urine-sodium"),

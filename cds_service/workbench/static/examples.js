@@ -31,6 +31,7 @@ export const TITLES = {
   "28-lone-observation": ["A lone Observation", "Une Observation seule"],
   "29-treated-inr": ["INR under treatment", "INR sous traitement"],
   "30-five-hundred": ["Five hundred results", "Cinq cents résultats"],
+  "31-german": ["German names, units and numbers", "Noms, unités et nombres allemands"],
 };
 
 /** Those that the empty page offers. */
