@@ -16,6 +16,7 @@ from cds_service.domain import Findings
 from fhir_adapter import catalog
 from fhir_adapter.model import Answer, Coding, Intake, Panel, Patient, Quantity, ReferenceRange, Result, Sex
 from fhir_adapter.normalize import normalize
+from tests.bundles import Json, observation
 
 AT = datetime(2024, 6, 1, 8, 0, tzinfo=UTC)
 _ONE = re.compile(
@@ -79,3 +80,14 @@ def _result(index: int, text: str, more: dict[str, Any]) -> Result:
         comments=(match["comment"].replace("_", " "),) if match["comment"] else (),
         **more,
     )
+
+
+def series(*values: float, loinc: str = "2160-0", unit: str = "mg/dL", hours: int = 24) -> list[Json]:
+    """Results of one test, ``hours`` apart."""
+    start = datetime(2024, 3, 1, tzinfo=UTC)
+    return [
+        observation(
+            f"s{n}", loinc, value, unit, 0.6, 1.2, effectiveDateTime=(start + timedelta(hours=hours * n)).isoformat()
+        )
+        for n, value in enumerate(values)
+    ]
