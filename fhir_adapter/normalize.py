@@ -21,7 +21,16 @@ from fhir_adapter.intervals import Bounds
 from fhir_adapter.model import Intake, Interval, Measured, Panel, PanelResult, Patient, Prior, Quantity, Result
 from fhir_adapter.site.model import Around, Site, around
 from fhir_adapter.unjudged import recognised
-from fhir_adapter.usual import NOT_PREGNANT, Pregnancy, back, figures, pregnancy, usual_critical, usual_interval
+from fhir_adapter.usual import (
+    NOT_PREGNANT,
+    Pregnancy,
+    back,
+    figures,
+    in_keeping,
+    pregnancy,
+    usual_critical,
+    usual_interval,
+)
 
 MAX_PRIORS = 8
 """Priors kept per result: enough for a trend, and the work stays linear."""
@@ -141,7 +150,7 @@ class _Places:
                 problem = None if interval is not None else problem
         critical = _lab_critical(result, patient, age, unit, analyte, interval)
         if critical is None and analyte is not None and scale is not None:
-            critical = usual_critical(analyte, scale, unit, age)
+            critical = in_keeping(usual_critical(analyte, scale, unit, age), interval)
         return _Setting(analyte, display, expected, unit, scale, interval, critical, problem)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from msgspec.structs import replace
+
 from fhir_adapter import intervals
 from fhir_adapter.catalog import Analyte, UsualInterval
 from fhir_adapter.fasting import fasting
@@ -73,6 +75,23 @@ def usual_critical(
     """The critical limits for that age."""
     limit = analyte.critical_for(age_years=age)
     return None if limit is None else _shown(limit.low, limit.high, limit.source, scale, unit)
+
+
+def in_keeping(critical: Interval | None, interval: Interval | None) -> Interval | None:
+    """The catalog's critical limits without one that lies inside the laboratory's own interval: what a laboratory calls normal is no
+    emergency, it measures something else (a corrected calcium sent under the code of an ionized one)."""
+    if critical is None or interval is None or interval.source != "lab":
+        return critical
+    low, high = critical.low, critical.high
+    if low is not None and interval.low is not None and low > interval.low:
+        low = None
+    if high is not None and interval.high is not None and high < interval.high:
+        high = None
+    if (low, high) == (critical.low, critical.high):
+        return critical
+    if low is None and high is None:
+        return None
+    return replace(critical, low=low, high=high, text=intervals.show(figures(low), figures(high)))
 
 
 @lru_cache(maxsize=4096)

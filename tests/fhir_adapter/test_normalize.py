@@ -125,6 +125,28 @@ def test_critical_limits_come_from_the_lab_before_the_catalog() -> None:
 
 
 @pytest.mark.parametrize(
+    ("low", "high", "kept"),
+    [
+        pytest.param(1.15, 1.33, (0.82, 1.55), id="an ionized calcium"),
+        pytest.param(
+            2.25, 2.65, (0.82, None), id="a corrected one under the code of an ionized: 1.55 would be far under normal"
+        ),
+        pytest.param(0.2, 0.8, (None, 1.55), id="and one far above normal is left out, too"),
+        pytest.param(1.15, 1.55, (0.82, 1.55), id="the limit may end the interval"),
+        pytest.param(None, None, (0.82, 1.55), id="none sent"),
+    ],
+)
+def test_a_critical_limit_inside_the_laboratorys_interval_is_of_something_else(
+    low: float | None, high: float | None, kept: tuple[float | None, float | None]
+) -> None:
+    ranges = () if low is None else (_range(low, high, "mmol/L"),)
+    (one,) = _place(_result("1995-0", Quantity(2.39, "mmol/L"), ranges=ranges))
+    assert one.critical is not None
+    assert (one.critical.low, one.critical.high) == kept
+    assert one.critical.text == {(0.82, 1.55): "0.82-1.55", (0.82, None): "≥ 0.82", (None, 1.55): "≤ 1.55"}[kept]
+
+
+@pytest.mark.parametrize(
     ("low", "high", "expected"),
     [(6.0, None, (None, 6.0)), (None, 2.5, (2.5, None)), (6.0, 9.0, (None, 6.0)), (2.5, 6.0, (2.5, 6.0))],
 )
