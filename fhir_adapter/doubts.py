@@ -14,6 +14,8 @@ from fhir_adapter.model import Quantity
 from fhir_adapter.values import counts_cells
 
 _MAYBE_GROUPED = re.compile(r"[1-9]\d{0,2}\.\d{3}\Z")
+_ROUND = re.compile(r"(?:[<>≤≥]\s*)?\d{1,3}\.000(?:-\d{1,3}\.000)?")
+"""Decimals that are all zero are rather thousands: "150.000-400.000"."""
 Scale = tuple[float, float]
 
 
@@ -28,7 +30,7 @@ def settled(
     own: Sequence[Bounds], unit: str | None, analyte: Analyte | None, scales: Mapping[str | None, Scale | None]
 ) -> list[Bounds]:
     """A laboratory's intervals without doubt of what their digits mean; one that stays in doubt is left out, unless a point
-    is its sign: that is nearly everywhere the decimal one."""
+    is its sign and something stands after it: that is nearly everywhere the decimal one."""
     made = []
     for bound in own:
         if bound.grouped is None:
@@ -43,7 +45,7 @@ def settled(
         few_fit, many_fit = (_usual(one, analyte, scale) for one in (bound, many))
         if many_fit and not few_fit:
             made.append(many)
-        elif bound.grouped == "." or (few_fit and not many_fit):
+        elif (few_fit and not many_fit) or (bound.grouped == "." and not _ROUND.fullmatch(bound.text)):
             made.append(bound)
     return made
 

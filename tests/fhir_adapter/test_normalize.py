@@ -227,6 +227,7 @@ def test_the_interval_for_the_patients_sex_and_age_is_used() -> None:
         # By nothing: a comma may be either, a point is nearly everywhere the decimal one.
         (None, "mg/L", "4,000-11,000", None),
         (None, "mg/L", "1.500-1.800", (1.5, 1.8)),
+        (None, "mg/L", "150.000-400.000", None),
     ],
 )
 def test_thousands_in_an_interval(loinc: str | None, unit: str, text: str, limits: tuple[float, float] | None) -> None:
