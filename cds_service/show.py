@@ -16,6 +16,7 @@ from rich.panel import Panel as Box
 from rich.text import Text
 
 from cds_service import typeset, words
+from cds_service.clinical.show import short
 from cds_service.markdown import plain
 from fhir_adapter.errors import BENIGN_NOT_ASSESSED, DEGRADED_REASONS, Violation
 from labcue.v1 import cds_pb2
@@ -248,7 +249,7 @@ class _Page:
     def _row(self, flag: cds_pb2.Flag, notes: dict[str, int]) -> _Row:
         interval = next((basis for basis in flag.basis if basis.kind == "interval"), None)
         limits, low, high = "", True, True
-        value = f"{flag.value} {flag.unit}".strip()
+        value = f"{short(flag.value)} {flag.unit}".strip()
         measured = flag.value[:1].isdigit() or flag.value[:1] in "<>≤≥-"
         if interval is not None:
             text = plain(interval.interval)

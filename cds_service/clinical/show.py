@@ -1,10 +1,17 @@
-"""Values and intervals as people read them: the laboratory's own digits, with the unit."""
+"""Values and intervals as people read them: the laboratory's own digits, with the unit. Only what no laboratory measures is left out:
+a calculated "16.771131239686177" is 16.771 to a reader."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
+from msgspec.structs import replace
+
+from cds_service.clinical.interval import side
 from fhir_adapter.model import Interval, Measured, PanelResult, Quantity, Span, Titre
+
+MEASURED = 7
+"""Significant figures that a laboratory may print."""
 
 
 def value_text(placed: PanelResult) -> str:
@@ -31,7 +38,29 @@ def unit_text(placed: PanelResult) -> str:
 
 def with_unit(placed: PanelResult) -> str:
     """Value and unit ("6.8 mmol/L")."""
-    return f"{value_text(placed)} {unit_text(placed)}".strip()
+    return f"{_readable(placed)} {unit_text(placed)}".strip()
+
+
+def short(digits: str) -> str:
+    """A decimal of more figures than are ever measured, to five; anything else as it is."""
+    whole, point, rest = digits.lstrip("-").partition(".")
+    if not point or not (whole + rest).isdecimal() or len((whole + rest).lstrip("0")) <= MEASURED:
+        return digits
+    rounded = f"{float(digits):.5g}"
+    return digits if "e" in rounded else rounded
+
+
+def _readable(placed: PanelResult) -> str:
+    value, digits = placed.result.value, value_text(placed)
+    if len(digits) <= MEASURED or not isinstance(value, Quantity):
+        return digits
+    shown = short(digits)
+    if shown == digits:
+        return digits
+    near = replace(value, number=float(shown))
+    limits = [one for one in (placed.interval, placed.critical) if one is not None]
+    # 5.1000001 is over 5.1: rounded it would seem to be wrongly flagged.
+    return shown if all(side(near, one) == side(value, one) for one in limits) else digits
 
 
 def interval_text(interval: Interval, placed: PanelResult) -> str:
