@@ -40,7 +40,7 @@ class CheckForm(StrEnum):
         "labcue check night.ndjson --format ndjson > answers.ndjson",
         "labcue check exports/ --language fr --jobs 4",
         "cat panel.json | labcue check - --format json | jq '.[].response.cards[].summary'",
-        "labcue check night.ndjson:17        (its line 17 alone)",
+        "labcue check night.ndjson:17        # its line 17 alone",
         "labcue check --site site.toml night.ndjson",
     ),
 )

@@ -27,7 +27,7 @@ class ExportForm(StrEnum):
     short_help="Override rate by rule, analyte and model.",
     epilog=examples(
         "labcue feedback report --records /var/lib/labcue/records.sqlite3",
-        "labcue feedback report --days 30 --format json | jq '.analytes[:5]'",
+        "labcue feedback report --records records.sqlite3 --days 30 --format json | jq '.analytes[:5]'",
     ),
 )
 def report(
@@ -50,9 +50,9 @@ def report(
 @app.command(
     short_help="Feedback as NDJSON, to train on or to tabulate.",
     epilog=examples(
-        "labcue feedback export --out feedback.ndjson",
+        "labcue feedback export --records records.sqlite3 --out feedback.ndjson",
         "python -m training.build --out data/june --feedback feedback.ndjson",
-        "labcue feedback export --format rows | jq -r '[.rule, .outcome, .reason] | @tsv'",
+        "labcue feedback export --records records.sqlite3 --format rows | jq -r '[.rule, .outcome, .reason] | @tsv'",
     ),
 )
 def export(

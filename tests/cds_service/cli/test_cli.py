@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import os
 import pty
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -66,6 +68,23 @@ def test_every_command_has_help_with_examples(words: tuple[str, ...]) -> None:
     shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "100"})
     assert shown.exit_code == 0
     assert re.search(rf"^ +labcue {' '.join(words)}", shown.output, re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", [*_leaves(typer.main.get_command(app))], ids=" ".join)
+def test_every_example_is_a_line_that_a_shell_and_the_command_take(words: tuple[str, ...]) -> None:
+    """Without being run: its syntax, its commands, its options."""
+    shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "160"}).output
+    lines = re.findall(r"^ +((?:[A-Z_]+=\S+ |cat \S+ \| )?labcue .*)", shown, re.MULTILINE)
+    for line in lines:
+        assert subprocess.run(["bash", "-n", "-c", line]).returncode == 0, line
+        given = shlex.split(line[line.index("labcue ") :], comments=True)
+        given = [*itertools.takewhile(lambda part: part not in ("|", ">", "<", "&&"), given)][1:]
+        command = typer.main.get_command(app)
+        while (inside := getattr(command, "commands", None)) is not None:
+            command = inside[given.pop(0)]
+        if words[0] == "feedback":
+            assert "--records" in given, "without, there is nothing to look into"
+        command.make_context("labcue", given, resilient_parsing=True)
 
 
 @pytest.mark.parametrize(
