@@ -6,7 +6,7 @@ from typing import Any
 
 from cds_service.clinical.show import unit_text, with_unit
 from fhir_adapter.model import Interval, Panel, PanelResult
-from fhir_adapter.normalize import conversion
+from fhir_adapter.scale import conversion
 
 MIN_POINTS = 2
 

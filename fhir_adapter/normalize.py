@@ -6,8 +6,7 @@ The laboratory's own interval comes first; it needs no catalog where value and i
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -16,15 +15,15 @@ from msgspec.structs import replace
 from fhir_adapter import doubts, intervals, units
 from fhir_adapter.catalog import Analyte, Catalog
 from fhir_adapter.catalog.recognise import LOINC_SYSTEMS
-from fhir_adapter.folding import fold
 from fhir_adapter.intervals import Bounds
-from fhir_adapter.model import Intake, Interval, Measured, Panel, PanelResult, Patient, Prior, Quantity, Result
+from fhir_adapter.model import Intake, Interval, Measured, Panel, PanelResult, Patient, Quantity, Result
+from fhir_adapter.priors import with_priors
+from fhir_adapter.scale import same_unit, scale_into
 from fhir_adapter.site.model import Around, Site, around
 from fhir_adapter.unjudged import recognised
 from fhir_adapter.usual import (
     NOT_PREGNANT,
     Pregnancy,
-    back,
     figures,
     in_keeping,
     pregnancy,
@@ -32,8 +31,6 @@ from fhir_adapter.usual import (
     usual_interval,
 )
 
-MAX_PRIORS = 8
-"""Priors kept per result: enough for a trend, and the work stays linear."""
 DAYS_A_YEAR = 365.2425
 
 
@@ -46,7 +43,7 @@ def normalize(intake: Intake, catalog: Catalog, site: Site | None = None) -> Pan
         beside = around(placed) if site.looks_around else None
         placed = [_with_site(one, site, intake.patient, beside) for one in placed]
     return Panel(
-        intake.patient, _with_priors(placed), recognised(intake.not_assessed, catalog, site), intake.observations
+        intake.patient, with_priors(placed), recognised(intake.not_assessed, catalog, site), intake.observations
     )
 
 
@@ -138,10 +135,10 @@ class _Places:
         problem: str | None = None
         own = [found for found in own if not doubts.placeholder(found, analyte)]
         if any(found.grouped for found in own):
-            scales = {one: _scale(one, analyte) for one in {unit, *(bound.unit for bound in own)}}
+            scales = {one: scale_into(one, analyte) for one in {unit, *(bound.unit for bound in own)}}
             own = doubts.settled(own, unit, analyte, scales)
         interval, problem = _lab_interval(own, unit, analyte)
-        scale = _scale(unit, analyte)
+        scale = scale_into(unit, analyte)
         if interval is None and analyte is not None and analyte.intervals:
             if scale is None:
                 problem = problem or ("unit-unknown" if units.normalize_unit(unit) is None else "unit-mismatch")
@@ -174,7 +171,7 @@ def _by_interval(result: Result, unit: str | None, own: Sequence[Bounds], catalo
     if not own or not unit or result.specimen is not None:
         return None
     found = catalog.find(result.codings, result.name, unit=unit, specimen="blood")
-    scale = _scale(unit, found)
+    scale = scale_into(unit, found)
     if found is None or scale is None or found.unit == "[pH]":
         return None
     return found if all(doubts.like_usual(bound, found, scale) for bound in own) else None
@@ -220,47 +217,6 @@ def _display(result: Result, analyte: Analyte | None) -> str:
     return "Unnamed result"
 
 
-def same_unit(one: str | None, other: str | None) -> bool:
-    """Whether two unit strings are the same unit: equal as written, or the same UCUM code. Both missing counts as the same."""
-    if one == other:
-        return True
-    if not one or not other:
-        return not one and not other
-    known = units.normalize_unit(one)
-    return known is not None and known == units.normalize_unit(other)
-
-
-def conversion(one: PanelResult, other: PanelResult) -> tuple[float, float] | None:
-    """(factor, offset) from the unit of ``one`` into that of ``other``, a result of the same test; None where it isn't known."""
-    if one.unit == other.unit or same_unit(one.unit, other.unit):
-        return 1.0, 0.0
-    there, back = _scale(one.unit, one.analyte), _scale(other.unit, other.analyte)
-    if there is None or back is None or not back[0]:
-        return None
-    return there[0] / back[0], (there[1] - back[1]) / back[0]
-
-
-def to_canonical(placed: PanelResult) -> tuple[float, float] | None:
-    """(factor, offset) from the unit of a result into its analyte's canonical one; None where it isn't known."""
-    return _scale(placed.unit, placed.analyte)
-
-
-def _scale(unit: str | None, analyte: Analyte | None) -> tuple[float, float] | None:
-    """(factor, offset) from the reported unit into the analyte's canonical one; None where it isn't known."""
-    if analyte is None or analyte.unit is None:
-        return None
-    if not unit:
-        return (1.0, 0.0) if analyte.unit in ("1", "[pH]") else None
-    factor = units.factor(unit, analyte.unit, molar_mass=analyte.molar_mass, valence=analyte.valence)
-    if factor is not None:
-        return factor, 0.0
-    known = units.normalize_unit(unit)
-    for conversion in analyte.conversions:
-        if known is not None and known == units.normalize_unit(conversion.unit):
-            return conversion.factor, conversion.offset
-    return None
-
-
 def _into(bound: Bounds, unit: str | None, analyte: Analyte | None) -> Bounds | None:
     """A laboratory's interval in the unit of its value; None where that takes a guess. An interval without a unit is in the
     unit of the value: FHIR lets a laboratory leave it out."""
@@ -272,7 +228,7 @@ def _into(bound: Bounds, unit: str | None, analyte: Analyte | None) -> Bounds | 
     factor = units.factor(bound.unit, unit, molar_mass=molar_mass, valence=valence)
     offset = 0.0
     if factor is None:
-        there, back = _scale(bound.unit, analyte), _scale(unit, analyte)
+        there, back = scale_into(bound.unit, analyte), scale_into(unit, analyte)
         if there is None or back is None or not back[0]:
             return None
         factor, offset = there[0] / back[0], (there[1] - back[1]) / back[0]
@@ -347,95 +303,3 @@ def _implausible(analyte: Analyte | None, canonical: float | None) -> bool:
         return False
     low, high = analyte.implausible_low, analyte.implausible_high
     return (low is not None and canonical < low) or (high is not None and canonical > high)
-
-
-def _with_priors(placed: list[PanelResult]) -> tuple[PanelResult, ...]:
-    """Gives each number the earlier ones of the same test, and marks what a newer one has overtaken."""
-    groups: dict[str, list[int]] = {}
-    for index, one in enumerate(placed):
-        if one.result.effective is not None and (key := one.series) is not None:
-            groups.setdefault(key, []).append(index)
-    for members in groups.values():
-        if len(members) < 2:
-            continue
-        members.sort(key=lambda index: placed[index].result.effective or datetime.min)
-        last = placed[members[-1]].result.effective
-        before: deque[tuple[PanelResult, Prior] | None] = deque(maxlen=MAX_PRIORS + 4)
-        """Newest first, each with how it stands before another of the same unit and sample; None for what is no exact number."""
-        for index in members:
-            one = placed[index]
-            priors = _priors(one, before)
-            newest = one.result.effective == last
-            if priors or not newest:
-                placed[index] = _in_series(one, priors, newest)
-            before.appendleft(_as_prior(one))
-    return tuple(placed)
-
-
-def _in_series(one: PanelResult, priors: tuple[Prior, ...], newest: bool) -> PanelResult:
-    """The same with its place in time; spelled out, since ``dataclasses.replace`` costs more than all else here."""
-    return PanelResult(
-        one.result,
-        one.analyte,
-        one.display,
-        one.number,
-        one.unit,
-        one.canonical,
-        one.interval,
-        one.critical,
-        one.position,
-        one.expected,
-        one.implausible,
-        one.age_years,
-        priors,
-        newest,
-        one.problem,
-        one.delta,
-    )
-
-
-def _as_prior(one: PanelResult) -> tuple[PanelResult, Prior] | None:
-    """None where a later result can't be held against it."""
-    value, when = one.result.value, one.result.effective
-    if one.implausible or when is None or not isinstance(value, Quantity) or value.comparator is not None:
-        return None
-    return one, Prior(one.result.observation, value.number, when)
-
-
-def _priors(one: PanelResult, before: Iterable[tuple[PanelResult, Prior] | None]) -> tuple[Prior, ...]:
-    found: list[Prior] = []
-    at = one.result.effective
-    if one.number is None or at is None:
-        return ()
-    for known in before:
-        if known is None or known[1].effective >= at:
-            continue
-        other, prior = known
-        number = prior.number if other.unit == one.unit else _comparable(other, one)
-        if number is not None:
-            alike = _alike(other.result, one.result)
-            same = alike and number == prior.number
-            found.append(prior if same else Prior(prior.observation, number, prior.effective, alike))
-            if len(found) == MAX_PRIORS:
-                break
-    return tuple(found)
-
-
-def _alike(one: Result, other: Result) -> bool:
-    """Whether two results may come from one kind of sample and one method: what isn't named doesn't differ."""
-    if one.specimen == other.specimen and one.method == other.method:
-        return True
-    for first, second in ((one.specimen, other.specimen), (one.method, other.method)):
-        if first != second and first and second and fold(first) != fold(second):
-            return False
-    return True
-
-
-def _comparable(other: PanelResult, one: PanelResult) -> float | None:
-    """The other's number in this one's unit; None where that isn't known."""
-    if other.number is None:
-        return None
-    if same_unit(other.unit, one.unit):
-        return other.number
-    scale = _scale(one.unit, one.analyte)
-    return back(other.canonical, scale) if other.canonical is not None and scale is not None else None

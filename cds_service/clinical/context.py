@@ -5,7 +5,7 @@ from __future__ import annotations
 from cds_service.clinical.show import unit_text
 from cds_service.domain import Basis, Code, Said
 from fhir_adapter.model import PanelResult, Patient
-from fhir_adapter.normalize import to_canonical
+from fhir_adapter.scale import to_canonical
 
 
 def bases(placed: PanelResult, code: Code | None, patient: Patient) -> tuple[Basis, ...]:

@@ -9,7 +9,7 @@ from cds_service.clinical.show import time_text, unit_text
 from cds_service.domain import Basis, Said
 from fhir_adapter.catalog.delta import DEFAULT_HOURS, DEFAULT_PERCENT, DeltaLimit
 from fhir_adapter.model import PanelResult, Prior
-from fhir_adapter.normalize import to_canonical
+from fhir_adapter.scale import to_canonical
 
 _BY_DEFAULT = DeltaLimit(
     "change", "", DEFAULT_HOURS, rise_share=DEFAULT_PERCENT / 100, fall_share=DEFAULT_PERCENT / 100
