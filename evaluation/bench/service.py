@@ -63,6 +63,8 @@ def served(options: Sequence[str] = RULES) -> Iterator[Server]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(30)
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def percentile(ordered: list[float], share: float) -> float:
