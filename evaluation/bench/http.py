@@ -115,6 +115,8 @@ def healthchain(python: str) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(30)
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 if __name__ == "__main__":
