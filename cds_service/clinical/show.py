@@ -33,7 +33,8 @@ def unit_text(placed: PanelResult) -> str:
     if not isinstance(value, Measured):
         return ""
     unit = value.shown_unit or value.unit or placed.unit or ""
-    return "" if unit == "1" or (unit.startswith("{") and unit.endswith("}")) else unit  # INR has none to print
+    # INR has none to print; a pH is named by its name.
+    return "" if unit in ("1", "pH", "[pH]") or (unit.startswith("{") and unit.endswith("}")) else unit
 
 
 def with_unit(placed: PanelResult) -> str:

@@ -54,3 +54,12 @@ def test_a_number_just_over_its_limit_keeps_the_figures_that_say_so() -> None:
     assert with_unit(_placed("5.100000123")) == "5.100000123 mmol/L"
     assert with_unit(_placed("3.499999999")) == "3.499999999 mmol/L"
     assert with_unit(_placed("5.123456789")) == "5.1235 mmol/L"
+
+
+@pytest.mark.parametrize(
+    ("unit", "read"),
+    [("pH", "4.1"), ("[pH]", "4.1"), ("1", "4.1"), ("{ratio}", "4.1"), ("mmol/L", "4.1 mmol/L"), (None, "4.1")],
+)
+def test_a_number_without_a_unit_to_print_stands_alone(unit: str | None, read: str) -> None:
+    result = Result("", "", (), "pH", Quantity(4.1, unit, text="4.1"))
+    assert with_unit(PanelResult(result, display="pH", number=4.1, unit=unit)) == read
