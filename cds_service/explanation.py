@@ -8,7 +8,7 @@ from cds_service import trends, words
 from cds_service.clinical.show import interval_text, unit_text, with_unit
 from cds_service.domain import Flag, Thresholds
 from cds_service.pipeline import Pipeline, Trace
-from cds_service.said import derived_name, derived_value, evidence, reported
+from cds_service.said import derived_name, derived_value, evidence, reported, value
 from fhir_adapter.model import Interval, PanelResult, Quantity, ReferenceRange, Result
 from fhir_adapter.prompt import LABELS, PROMPT_VERSION, render
 
@@ -136,6 +136,7 @@ def _normalized(placed: PanelResult, language: str) -> dict[str, Any]:
         "path": placed.result.path,
         "analyte": analyte.id if analyte is not None else None,
         "display": analyte.name(language) if analyte is not None else placed.display,
+        "shown": value(placed, language),
         "number": placed.number,
         "unit": unit_text(placed),
         "canonical": placed.canonical,

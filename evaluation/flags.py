@@ -259,7 +259,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--site", type=Path, metavar="FILE", help="a site's profile for the case withheld with the site's"
     )
-    parser.add_argument("--engine", default="auto", help="auto, none or mistral (default auto: the embedded model)")
+    parser.add_argument(
+        "--engine", default="auto", help="auto, none, onnx or mistral (default auto: the embedded model)"
+    )
     parser.add_argument("--model-path", type=Path, metavar="FOLDER")
     parser.add_argument("--adapter-path", type=Path, metavar="FOLDER")
     parser.add_argument("--threshold", type=float, metavar="P", help="instead of the model's own")

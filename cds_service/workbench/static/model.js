@@ -17,7 +17,7 @@ export function joined({ response, explanation, round }) {
     ...placed.get(flag.path),
     ...flag,
     name: clean(placed.get(flag.path).display || read.get(flag.path).name, 80),
-    shown: clean(read.get(flag.path).value, 80),
+    shown: clean(placed.get(flag.path).shown, 80),
     rules: basis.get(flag.path) ?? [],
     score: scores.get(flag.path) ?? null,
   }));

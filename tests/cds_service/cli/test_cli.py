@@ -262,6 +262,14 @@ def test_config_as_toml_can_be_given_back(tmp_path: Path) -> None:
     assert shown["max_queue"]["from"] == str(file)
 
 
+def test_a_masked_secret_is_not_given_back_as_one(tmp_path: Path) -> None:
+    file = tmp_path / "labcue.toml"
+    file.write_bytes(_run("config", "--format", "toml", "--set", "remote_api_key=of-the-server").stdout)
+    assert b"of-the-server" not in file.read_bytes()
+    shown = json.loads(_run("config", "--config", str(file), "--format", "json").stdout)
+    assert shown["remote_api_key"] == {"value": None, "from": "default"}
+
+
 def test_wrong_settings_are_refused_by_every_command_with_78() -> None:
     for command in (["check", "-"], ["explain", "-"], ["config"], ["demo"]):
         done = _run(*command, "--set", "port=x", "--set", "nonsense=1")

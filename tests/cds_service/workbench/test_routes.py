@@ -114,6 +114,14 @@ def test_explain_says_what_the_command_says(client: httpx2.Client) -> None:
     assert shown["response"]["extension"]["org.labcue.evaluation"]["language"] == "fr"
 
 
+def test_a_result_is_shown_as_on_its_card_and_read_as_it_was_sent(client: httpx2.Client) -> None:
+    sent = client.get("/workbench/examples/01-normal").content
+    found = client.post("/workbench/explain?language=fr", content=sent, headers=JSON).json()["explanation"]
+    (read,) = (one["value"] for one in found["read"] if "10*3" in one["value"] and one["name"].startswith("Platelet"))
+    (shown,) = (one["shown"] for one in found["normalized"] if one["analyte"] == "platelets")
+    assert shown == read.replace("10*3/uL", "× 10³/µL")
+
+
 def test_its_cards_are_known_to_feedback(client: httpx2.Client, service) -> None:  # type: ignore[no-untyped-def]
     from cds_service.records.feedback import Feedback
 
