@@ -177,6 +177,22 @@ def test_critical_limits_by_age(catalog: Catalog) -> None:
     assert unknown == adult
 
 
+@pytest.mark.parametrize(
+    ("id", "unit", "expected"),
+    [
+        ("pth", "pmol/L", 0.106),
+        ("corticotropin", "pmol/L", 0.22),
+        ("c-peptide", "nmol/L", 0.331),
+        ("bnp", "pmol/L", 0.289),
+        ("nt-probnp", "pmol/L", 0.118),
+    ],
+)
+def test_peptides_are_read_in_si_units(catalog: Catalog, id: str, unit: str, expected: float) -> None:
+    """Factors as the tables of conversion print them: a PTH that isn't converted meets no pattern."""
+    found = catalog.analytes[id]
+    assert factor(found.unit, unit, molar_mass=found.molar_mass) == pytest.approx(expected, rel=0.01)
+
+
 def test_hba1c_between_its_two_units(catalog: Catalog) -> None:
     (conversion,) = catalog.analytes["hba1c"].conversions
     assert 48 * conversion.factor + conversion.offset == pytest.approx(6.5, abs=0.05)
