@@ -17,6 +17,7 @@ _PCO2 = ("pco2", "pco2-capillary")
 _GAPS = ("anion-gap-corrected", "anion-gap")
 _ANCHORS = (*_PH, *_BICARBONATE)
 _LOW_PH, _HIGH_PH = 7.35, 7.45
+_BICARBONATE_USUAL, _GAP_USUAL = 24.0, 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,17 @@ def _mixed_kind(found: State, spec: Spec) -> str | None:
         return "respiratory-too-high" if pco2 > alkalosis_pco2(bicarbonate) else "respiratory-too-low"
     if _LOW_PH <= ph <= _HIGH_PH and bicarbonate < 18 and pco2 < 32 and _high_gap(found, spec.limits["gap"]):
         return "normal-ph"
-    return None
+    return _hidden(ph, bicarbonate, pco2, found, spec) if ph >= _LOW_PH else None
+
+
+def _hidden(ph: float, bicarbonate: float, pco2: float, found: State, spec: Spec) -> str | None:
+    """A gap so high that there is an acidosis, at a pH that another disorder keeps up."""
+    if found.gap is None or found.gap <= spec.limits["hidden"]:
+        return None
+    if bicarbonate < 20 and ph > _HIGH_PH and winters(bicarbonate) - pco2 > spec.limits["margin"]:
+        return "respiratory-too-low"
+    fell, rose = _BICARBONATE_USUAL - bicarbonate, found.gap - _GAP_USUAL
+    return "hidden-gap" if fell * spec.limits["delta_high"] < rose else None
 
 
 def _delta(found: State, spec: Spec) -> str | None:

@@ -24,7 +24,15 @@ def tumour_lysis(seen: Seen, spec: Spec) -> Hit | None:
     ]
     if sum(met) < 2 or not (met[0] or met[1]) or not (sum(met) >= 3 or near.code("ldh") in ("H", "HH")):
         return None
+    if _reaches(near.number("ck"), limits["ck"]) and not _cells(near, limits["cells"]):
+        return None
     return Hit(near, {"count": str(sum(met))})
+
+
+def _cells(seen: Seen, limit: float) -> bool:
+    """Whether there is a leukaemia whose cells may be what breaks down."""
+    blasts = seen.number("blasts")
+    return (blasts is not None and blasts > 0) or _reaches(seen.number("leucocytes"), limit)
 
 
 def _reaches(number: float | None, limit: float) -> bool:

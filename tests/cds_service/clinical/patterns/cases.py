@@ -17,6 +17,11 @@ KIDNEY: list[Case] = [
     ("aki", "creatinine@-48=1.0 creatinine=1.3", "creatinine@-49=1.0 creatinine=1.3", NOBODY),
     ("aki", "creatinine@-168=1.0 creatinine=1.5", "creatinine@-168=1.0 creatinine=1.49", NOBODY),
     ("aki", "creatinine@-168=1.0 creatinine=1.6", "creatinine@-169=1.0 creatinine=1.6", NOBODY),
+    ("aki", "creatinine@-48=9.6 creatinine@-44=5.8 creatinine=9.2", "creatinine@-48=9.6 creatinine@-44=5.76 creatinine=9.2", NOBODY),
+    ("aki", "creatinine@-47=9.6 creatinine@-34=3.6 creatinine=9.2", "creatinine@-47=9.6 creatinine@-35=3.6 creatinine=9.2", NOBODY),
+    ("aki", "creatinine@-47=3.9 creatinine@-40=2.0 creatinine=3.9", "creatinine@-47=4.0 creatinine@-40=2.0 creatinine=3.9", NOBODY),
+    ("aki", "creatinine@-90=1.0 creatinine@-48=9.6 creatinine@-44=3.6 creatinine=9.2",
+     "creatinine@-900=1.0 creatinine@-48=9.6 creatinine@-44=3.6 creatinine=9.2", NOBODY),
     ("ckd", "creatinine@-2160=1.4 creatinine=1.4", "creatinine@-2136=1.4 creatinine=1.4", {"age": 70}),
     ("ckd", "creatinine@-3000=1.4 creatinine=1.4", "creatinine@-3000=1.4 creatinine@-1500=0.8 creatinine=1.4", {"age": 70}),
     ("ckd", "egfr@-2400=55 egfr=50 creatinine=1.2", "egfr@-2400=61 egfr=50 creatinine=1.2", {"age": 70}),
@@ -39,6 +44,8 @@ KIDNEY: list[Case] = [
     ("urinary-infection", "urine-leucocyte-esterase=3+ urine-nitrite=positive", "urine-leucocyte-esterase=3+ urine-nitrite=negative", NOBODY),
     ("urinary-infection", "urine-leucocyte-esterase=3+ urine-nitrite=positive",
      "urine-leucocyte-esterase=negative urine-nitrite=positive", NOBODY),
+    ("urinary-infection", "urine-leucocyte-esterase=trace urine-leucocytes=40 urine-bacteria=many urine-nitrite=negative",
+     "urine-leucocyte-esterase=trace urine-leucocytes=2 urine-bacteria=few urine-nitrite=negative", NOBODY),
 ]  # fmt: skip
 
 SAMPLE: list[Case] = [
@@ -100,6 +107,9 @@ ACID_BASE: list[Case] = [
     ("respiratory-acidosis", "ph=7.30 pco2=60 bicarbonate=23", "ph=7.30 pco2=60 bicarbonate=22.9", NOBODY),
     ("respiratory-acidosis", "ph=7.30 pco2=60 bicarbonate=35", "ph=7.30 pco2=60 bicarbonate=35.1", NOBODY),
     ("respiratory-alkalosis", "ph=7.52 pco2=25 bicarbonate=21", "ph=7.45 pco2=25 bicarbonate=21", NOBODY),
+    ("mixed-acid-base", "ph=7.36 bicarbonate=20 pco2=37 sodium=141 chloride=100", "ph=7.36 bicarbonate=20 pco2=37 sodium=140 chloride=100", NOBODY),
+    ("mixed-acid-base", "ph=7.36 bicarbonate=20 pco2=37 sodium=141 chloride=100", "ph=7.36 bicarbonate=18 pco2=37 sodium=139 chloride=98", NOBODY),
+    ("mixed-acid-base", "ph=7.48 bicarbonate=15 pco2=25 sodium=141 chloride=105", "ph=7.48 bicarbonate=15 pco2=25 sodium=140 chloride=105", NOBODY),
     ("mixed-acid-base", "ph=7.10 bicarbonate=10 pco2=28.1", "ph=7.15 bicarbonate=10 pco2=28", NOBODY),
     ("mixed-acid-base", "ph=7.20 bicarbonate=10 pco2=17.9", "ph=7.20 bicarbonate=10 pco2=18", NOBODY),
     ("mixed-acid-base", "ph=7.15 bicarbonate=19 pco2=50", "ph=7.25 bicarbonate=19 pco2=36.5", NOBODY),
@@ -148,6 +158,7 @@ ENDOCRINE: list[Case] = [
     ("hyperthyroid", "tsh=0.01 free-t4=3.2", "tsh=1.0 free-t4=1.2", NOBODY),
     ("hyperthyroid", "tsh=0.01 free-t4=1.2 free-t3=9", "tsh=0.01 free-t4=1.2 free-t3=3", NOBODY),
     ("hyperthyroid-subclinical", "tsh=0.05 free-t4=1.2", "tsh=0.05 free-t4=1.2 free-t3=9", NOBODY),
+    ("hyperthyroid-subclinical", "tsh=0.05 free-t4=1.2 free-t3=3", "tsh=0.05 free-t4=1.2 free-t3=1.2", NOBODY),
     ("hyperthyroid-subclinical", "tsh=0.05 free-t4=1.2", "tsh=0.05 free-t4=1.2", NOBODY | {"no": PREGNANT}),
     ("hypothyroid-central", "tsh=1.2 free-t4=0.5", "tsh=12 free-t4=0.5", NOBODY),
     ("thyroid-discordant", "tsh=0.5 free-t4=2.6", "tsh=0.1 free-t4=2.6", NOBODY),
@@ -166,6 +177,15 @@ LIVER: list[Case] = [
      "alt=50{7..40} ast=119{7..40} alp=100{40..120} bilirubin-total=3{0.2..1.2}", NOBODY),
     ("hepatocellular", "alt=200{7..40} alp=120{40..120}", "alt=199{7..40} alp=120{40..120}", NOBODY),
     ("hepatocellular", "alt=80{7..40} alp=40{40..120}", "alt=79{7..40} alp=40{40..120}", NOBODY),
+    ("hepatocellular", "alt=390{7..40} alp=80{40..120} ast=400 ck=4999", "alt=390{7..40} alp=80{40..120} ast=400 ck=5000", NOBODY),
+    ("hepatocellular", "alt=400{7..40} alp=80{40..120} ast=900 ck=9000", "alt=399{7..40} alp=80{40..120} ast=900 ck=9000", NOBODY),
+    ("hepatocellular", "alt=390{7..40} alp=80{40..120} ast=390 ck=9000", "alt=390{7..40} alp=80{40..120} ast=391 ck=9000", NOBODY),
+    ("hepatocellular", "alt=390{7..40} alp=80{40..120} ast=900 ck=9000 bilirubin-total=2.0",
+     "alt=390{7..40} alp=80{40..120} ast=900 ck=9000 bilirubin-total=0.8", NOBODY),
+    ("mixed-liver", "alt=160{7..40} alp=120{40..120} ast=900 ck=4000", "alt=160{7..40} alp=120{40..120} ast=900 ck=9000", NOBODY),
+    ("cholestatic", "alt=20{7..40} alp=420{40..120} ggt=90{5..40}", "alt=20{7..40} alp=420{40..120} ggt=20{5..40}", NOBODY),
+    ("cholestatic", "alt=20{7..40} alp=420{40..120} ggt=20{5..40} bilirubin-total=6", "alt=20{7..40} alp=420{40..120} ggt=20{5..40} bilirubin-total=0.6", NOBODY),
+    ("cholestatic", "alt=80{7..40} alp=420{40..120} ggt=20{5..40}", "alt=79{7..40} alp=420{40..120} ggt=20{5..40}", NOBODY),
     ("cholestatic", "alt=60{7..40} alp=180{40..120}", "alt=60{7..40} alp=179{40..120}", NOBODY),
     ("cholestatic", "alt=120{7..40} alp=180{40..120}", "alt=121{7..40} alp=180{40..120}", NOBODY),
     ("mixed-liver", "alt=121{7..40} alp=180{40..120}", "alt=120{7..40} alp=180{40..120}", NOBODY),
@@ -177,6 +197,7 @@ LIVER: list[Case] = [
     ("gilbert-like", "bilirubin-total=2.6 bilirubin-direct=0.3 alt=20 haemoglobin=13.5", "bilirubin-total=2.6 bilirubin-direct=0.3 alt=20 haemoglobin=9", NOBODY),
     ("pancreatitis", "lipase=180{10..60}", "lipase=179{10..60}", NOBODY),
     ("pancreatitis", "amylase=300{20..100}", "amylase=299{20..100}", NOBODY),
+    ("pancreatitis", "amylase=300{20..100} lipase=61{10..60}", "amylase=300{20..100} lipase=60{10..60}", NOBODY),
 ]  # fmt: skip
 
 HAEMATOLOGY: list[Case] = [
@@ -232,6 +253,9 @@ COAGULATION: list[Case] = [
 
 ONCOLOGY: list[Case] = [
     ("tumour-lysis", "uric-acid=8.0 phosphate=4.5 ldh=900", "uric-acid=7.9 phosphate=4.5 ldh=900", MAN),
+    ("tumour-lysis", "uric-acid=11 phosphate=7 ldh=900 ck=4999", "uric-acid=11 phosphate=7 ldh=900 ck=5000", MAN),
+    ("tumour-lysis", "uric-acid=11 phosphate=7 ldh=900 ck=9000 leucocytes=50", "uric-acid=11 phosphate=7 ldh=900 ck=9000 leucocytes=49", MAN),
+    ("tumour-lysis", "uric-acid=11 phosphate=7 ldh=900 ck=9000 blasts=2", "uric-acid=11 phosphate=7 ldh=900 ck=9000 blasts=0", MAN),
     ("tumour-lysis", "uric-acid=8.0 phosphate=4.5 ldh=900", "uric-acid=8.0 phosphate=4.4 ldh=900", MAN),
     ("tumour-lysis", "uric-acid=8.0 potassium=6.0 ldh=900", "uric-acid=8.0 potassium=5.9 ldh=900", MAN),
     ("tumour-lysis", "uric-acid=8.0 calcium=7.0 ldh=900", "uric-acid=8.0 calcium=7.1 ldh=900", MAN),
