@@ -16,6 +16,8 @@ import msgspec
 from fhir_adapter.catalog import Catalog
 
 FOLDER = Path(__file__).parent
+BLIND = FOLDER / "blind"
+"""Those written without sight of the criteria: judged apart, so that their first run stays a measure."""
 NOW = datetime(2026, 3, 1, 8, tzinfo=UTC)
 """When the newest results of every vignette were taken."""
 _JSON = msgspec.json.Encoder(decimal_format="number")

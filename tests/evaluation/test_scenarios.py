@@ -11,13 +11,14 @@ from cds_service.config import Settings
 from cds_service.pipeline import Pipeline
 from evaluation.scenarios.__main__ import main
 from evaluation.scenarios.judge import Outcome, judge, table
-from evaluation.scenarios.read import ScenarioError, load, render
+from evaluation.scenarios.read import BLIND, ScenarioError, load, render
 from fhir_adapter import catalog
 from fhir_adapter.normalize import normalize
 from fhir_adapter.read import read
 
 CATALOG = catalog.load()
 SCENARIOS = load(CATALOG)
+UNSEEN = load(CATALOG, BLIND)
 RULES = Pipeline(Settings(engine="none"), CATALOG)
 
 
@@ -31,7 +32,15 @@ def test_there_are_at_least_eighty_each_with_words_and_a_source_and_many_hard_on
     assert {"must_flag", "must_not_flag", "must_be_critical", "must_name", "must_not_name"} <= set(kinds)
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: f"{one.group}-{one.name}")
+def test_those_written_blind_are_apart() -> None:
+    assert len(UNSEEN) >= 50
+    assert not {one.name for one in UNSEEN} & {one.name for one in SCENARIOS}
+    for one in UNSEEN:
+        assert one.says.endswith((".", "?")), one.name
+        assert len(one.source) > 10, one.name
+
+
+@pytest.mark.parametrize("scenario", [*SCENARIOS, *UNSEEN], ids=lambda one: f"{one.group}-{one.name}")
 def test_the_rules_say_what_a_specialist_says(scenario: object) -> None:
     outcome = judge(scenario, RULES, "rules alone")  # type: ignore[arg-type]
     assert outcome.passed, outcome.faults
