@@ -26,12 +26,17 @@ def sepsis_suggestive(seen: Seen, spec: Spec) -> Hit | None:
 
 
 def _infection(seen: Seen, spec: Spec) -> bool:
+    cells = seen.number("leucocytes")
+    return (cells is not None and cells < spec.limits["low"]) or _beyond_leucopenia(seen, spec)
+
+
+def _beyond_leucopenia(seen: Seen, spec: Spec) -> bool:
     limits = spec.limits
     cells = seen.number("leucocytes")
     return (
         _over(seen, limits["pct"], "procalcitonin")
         or _over(seen, limits["crp"], "crp")
-        or (cells is not None and (cells > limits["high"] or cells < limits["low"]))
+        or (cells is not None and cells > limits["high"])
         or _over(seen, limits["bands"], "bands", strictly=True)
         or seen.code("blood-culture") in ("A", "AA")
         or seen.code("csf-culture") in ("A", "AA")
@@ -42,9 +47,12 @@ def _organs(seen: Seen, spec: Spec) -> int:
     limits = spec.limits
     platelets, creatinine = seen.reach("platelets"), seen.result("creatinine")
     kidney = _over(seen, limits["creatinine"], "creatinine") or (creatinine is not None and aki_stage(creatinine) > 0)
+    few = platelets is not None and platelets[1] < limits["platelets"]
+    if few and seen.code("haemoglobin") in ("L", "LL") and not _beyond_leucopenia(seen, spec):
+        few = False
     return sum(
         (
-            platelets is not None and platelets[1] < limits["platelets"],
+            few,
             _over(seen, limits["bilirubin"], "bilirubin-total"),
             kidney,
             _over(seen, limits["inr"], "inr", strictly=True),
