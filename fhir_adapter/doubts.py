@@ -76,6 +76,11 @@ def placeholder(bound: Bounds, analyte: Analyte | None) -> bool:
     return any(usual.low is not None and usual.low > 0 for usual in analyte.intervals)
 
 
+def ph_of_blood(bound: Bounds) -> bool:
+    """Whether an interval of a bare "pH" is blood's, which is narrow: urine's, stomach's and effusions' lie elsewhere or reach wider."""
+    return bound.low is not None and bound.high is not None and 7.25 <= bound.low < 7.4 <= bound.high <= 7.5
+
+
 def like_usual(bound: Bounds, analyte: Analyte, scale: Scale) -> bool:
     """Whether an interval with two limits is about a usual one: each limit within half and twice of that one's."""
     if bound.grouped is not None:

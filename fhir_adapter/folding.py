@@ -6,8 +6,10 @@ import re
 import unicodedata
 from functools import lru_cache
 
-_OTHER = re.compile(r"[^a-z0-9%+#\u0400-\u04ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
-"""Letters stay of the Latin, Cyrillic, Japanese, Chinese and Korean scripts."""
+_OTHER = re.compile(r"(?:[^\w%+#\u30fb]|_)+")
+"""Letters of every script stay: without its letters each name of a script would be the same empty one."""
+_SYMBOL = re.compile(r"(?<![\u0370-\u03ff])[\u03b1\u03b2\u03b3\u03bc](?![\u0370-\u03ff])")
+"""A Greek letter by itself ("\u03b3-GT", "\u03bcg"); in a Greek word it's a letter like others."""
 _SPELLED = str.maketrans(
     {
         "\u00df": "ss",
@@ -15,12 +17,9 @@ _SPELLED = str.maketrans(
         "\u00e6": "ae",
         "\u00f8": "o",
         "\u0142": "l",
-        "\u03bc": "u",
-        "\u03b1": "alpha",
-        "\u03b2": "beta",
-        "\u03b3": "gamma",
     }
 )
+_SYMBOLS = {"\u03bc": "u", "\u03b1": "alpha", "\u03b2": "beta", "\u03b3": "gamma"}
 
 
 @lru_cache(maxsize=16384)
@@ -31,4 +30,5 @@ def fold(text: str) -> str:
         return _OTHER.sub(" ", text[:200].lower()).strip()
     plain = unicodedata.normalize("NFKD", text[:200]).casefold().translate(_SPELLED)
     plain = "".join(character for character in plain if not unicodedata.combining(character))
-    return _OTHER.sub(" ", unicodedata.normalize("NFC", plain)).strip()
+    plain = _SYMBOL.sub(lambda symbol: _SYMBOLS[symbol[0]], unicodedata.normalize("NFC", plain))
+    return _OTHER.sub(" ", plain).strip()

@@ -168,11 +168,15 @@ def _analyte(result: Result, unit: str | None, catalog: Catalog, site: Site | No
 def _by_interval(result: Result, unit: str | None, own: Sequence[Bounds], catalog: Catalog) -> Analyte | None:
     """A bare name in a small unit ("WBC" in cells/mm3) may be of blood or of another fluid: where nothing names the specimen, an
     interval like the usual one of blood does."""
-    if not own or not unit or result.specimen is not None:
+    if not own or result.specimen is not None:
         return None
     found = catalog.find(result.codings, result.name, unit=unit, specimen="blood")
+    if found is not None and found.unit == "[pH]":
+        return found if all(doubts.ph_of_blood(bound) for bound in own) else None
+    if not unit:
+        return None
     scale = scale_into(unit, found)
-    if found is None or scale is None or found.unit == "[pH]":
+    if found is None or scale is None:
         return None
     return found if all(doubts.like_usual(bound, found, scale) for bound in own) else None
 

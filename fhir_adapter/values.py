@@ -39,7 +39,8 @@ _COMPARATORS: dict[str, Comparator] = {
 }
 _WORDS = "|".join(re.escape(word) for word in sorted(_COMPARATORS, key=len, reverse=True))
 _FLAGGED = re.compile(
-    r"(?:(?:\*+|HH?\s|LL?\s)\s*)?(?P<value>[-+<>=\u2264\u2265.,\d].*?)(?:\s*\*+|\s*\((?:HH?|LL?|N|\*)\)|\s+(?:HH?|LL?|N))?\Z"
+    r"(?:(?:\*+|HH?\s|LL?\s)\s*)?(?P<value>[-+<>=\u2264\u2265.,\d].*?)(?:\s*\*+|\s*\((?:HH?|LL?|N|\*)\)|\s+(?:HH?|LL?|N)|\s*[\u2191\u2193\u25b2\u25bc]|\s\++)?"
+    r"(?P<unit>\s+[^\s\d()]\S*)?\Z"
 )
 _STRUCTURED = re.compile(
     rf"(?P<sign><>|<=|>=|<|>|=)?\^(?P<first>{_NUMBER})(?:\^(?P<between>[-:/])\^(?P<second>{_NUMBER}))?\^*\Z"
@@ -123,7 +124,10 @@ def without_flag(text: str) -> Value | None:
     found = _FLAGGED.match(text.strip()) if len(text) <= MAX_TEXT else None
     if found is None or found["value"] == text.strip():
         return None
-    value = parse_text(found["value"])
+    unit = found["unit"] or ""
+    if unit and not known_spelling(unit.strip()):
+        return None
+    value = parse_text(found["value"] + unit)
     return value if isinstance(value, Quantity | Span) else None
 
 

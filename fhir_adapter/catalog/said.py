@@ -33,8 +33,8 @@ _PANELS = frozenset(
     "bloods", "blutbild", "blutgase", "bmp", "cbc", "chem", "chemistry", "cmp", "coag", "coagulation", "dipstick",
     "ecbu", "electrolytes", "elektrolyte", "emocromo", "fbc", "formule", "gasometrie", "gerinnung", "haematology",
     "hamatologie", "hematologie", "hematology", "hemocytometrie", "hemogram", "hemograma", "hemogramme",
-    "hemostase", "ionogram", "ionogramme", "klinische", "leucocytaire", "lft", "lfts", "lipid", "lipides",
-    "lipids", "nf", "nfs", "numeration", "panel", "profile", "rft", "teststreifen", "urinalysis", "urinstix",
+    "hemostase", "ionogram", "ionograma", "ionogramme", "klinische", "leucocytaire", "lft", "lfts", "lipid", "lipides",
+    "lipids", "nf", "nfs", "numeration", "panel", "profile", "quimica", "rft", "teststreifen", "urinalysis", "urinstix",
     "vbg",
   )
 )  # fmt: skip
@@ -63,7 +63,7 @@ _UNTIMED = frozenset(("random", "spot"))
 """Taken off for urine, and for glucose, which then isn't fasting; a drug's random level has not the trough's target."""
 _METHODS = frozenset(
   (
-    "2009", "2021", "ckd", "ckdepi", "clauss", "dcct", "enzymatic", "enzymatisch", "epi", "hplc", "idms",
+    "2009", "2021", "ckd", "ckdepi", "clauss", "dcct", "enzym", "enzymatic", "enzymatisch", "epi", "formula", "hplc", "idms",
     "ifcc", "jaffe", "mdrd", "naf", "ngsp", "westergren",
   )
 )  # fmt: skip
@@ -92,7 +92,7 @@ _SPLIT = re.compile(r"^(?P<panel>[^:]{2,40}?)\s*(?::|\s[-\u2013\u2014])\s+(?P<re
 _BRACKETS = re.compile(r"^(?P<outer>[^()\[\]]+?)\s*[(\[](?P<inner>[^()\[\]]+)[)\]]\s*$")
 _SLASH = re.compile(r"^(?P<one>[^/]{2,12})\s*/\s*(?P<other>[^/]{2,12})$")
 _SYSTEM_BEFORE = re.compile(
-    r"^(?:f|fasting )?(?P<system>P|S|B|U|Ur)\s?[-\u2013\u2014]\s?(?P<rest>(?!(?i:amylas|anca|lcr))\w.+)$"
+    r"^(?:f|fasting )?(?P<system>P|S|B|E|U|Ur)\s?[-\u2013\u2014]\s?(?P<rest>(?!(?i:amylas|anca|lcr))\w.*)$"
 )
 _SYSTEM_AFTER = re.compile(r"^(?P<rest>.+?)\s*;\s*(?P<system>P|S|B|U|Ur|Hb\(B\)|SERUM|PLASMA|BLOOD|URINE)$")
 _GERMAN_AFTER = re.compile(r"^(?P<rest>.+?)\s+i\.\s?(?P<system>S|P|B|U)\.?$")
@@ -104,6 +104,7 @@ _SYSTEMS = {
     "P": "blood",
     "S": "blood",
     "B": "blood",
+    "E": "blood",
     "U": "urine",
     "Ur": "urine",
     "SERUM": "blood",
@@ -149,7 +150,9 @@ def readings(text: str) -> tuple[Reading, ...]:
         if (match := pattern.match(text)) and (group is None or group == _SYSTEMS[match["system"]]):
             text, group = match["rest"].strip(), _SYSTEMS[match["system"]]
             cellfree |= match["system"] in ("P", "S")
-            found.append(Reading(fold(text), group))
+            found.append(Reading(fold(text), group, measured=len(text) == 1))
+            if len(text) == 1:  # "S-K": only its unit tells it from a letter of anything else
+                return tuple(found)
     if match := _ABBREVIATED.match(text):
         text, group = match["rest"], group or "blood"
     if match := _BRACKETS.match(text):
@@ -189,6 +192,9 @@ def _stripped(text: str, group: str | None) -> list[Reading]:
             return made
         words, named = words[1:], "urine"
         made.append(Reading(" ".join(words), named))
+    elif words[-1:] == ["ua"] and len(words) > 1 and named in (None, "urine"):  # "Ketones, UA"
+        words, named = words[:-1], "urine"
+        made += [Reading(" ".join(("ua", *words)), named), Reading(" ".join(words), named)]
     untimed = any(specimen_group(word) == "urine" or word.startswith(("gluc", "sugar")) for word in words)
     changed = True
     while changed and len(words) > 1:
