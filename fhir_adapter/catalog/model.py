@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from fhir_adapter.catalog.choose import ADULT_AGE, choose_interval
 from fhir_adapter.catalog.delta import DeltaLimit
-from fhir_adapter.catalog.recognise import LOINC_SYSTEMS, NPU, by_name, by_reading, contradicts
+from fhir_adapter.catalog.recognise import LOINC_SYSTEMS, NPU, by_name, by_reading, contradicts, measured_in
 from fhir_adapter.catalog.specimens import specimen_group, vessel
 from fhir_adapter.model import Coding, Sex
 
@@ -129,15 +129,22 @@ class Catalog:
         One exception, for laboratories that send the code of the count with a percentage (or the other way round):
         there the name decides, if it names an analyte in that unit.
 
+        A code of LOINC's without its system counts last, and only with a unit of its analyte: the digits alone may be another
+        system's.
+
         ``by_name`` also holds names that mean an analyte only in one specimen ("urine|glucose") or only in one kind
         of unit ("basophils@%"): see :mod:`fhir_adapter.catalog.recognise`.
         """
-        coded: Analyte | None = None
+        coded = unnamed = None
         for coding in codings:
             if coding.code is not None and coding.system in LOINC_SYSTEMS:
                 coded = self.by_loinc.get(coding.code)
                 if coded is not None and not contradicts(coded, unit):
                     return coded
+            elif coding.code is not None and not coding.system and unit:
+                bare = self.by_loinc.get(coding.code)
+                if bare is not None and measured_in(bare, unit, specimen_group(specimen) or specimen_group(name)):
+                    unnamed = bare
         group = specimen_group(specimen)
         texts = [coding.code for coding in codings if coding.code and NPU.match(coding.code)]
         texts += [text for text in (name, *(coding.display for coding in codings)) if text]
@@ -145,7 +152,7 @@ class Catalog:
             for text in texts:
                 if (found := recognise(self.by_name, text, unit, group)) is not None:
                     return self._drawn(found, specimen) if coded is None or not contradicts(found, unit) else coded
-        return coded
+        return coded or unnamed
 
     def _drawn(self, found: Analyte, specimen: str | None) -> Analyte:
         """A blood gas by the vessel that the specimen names: an arterial interval would call each venous pO2 low."""

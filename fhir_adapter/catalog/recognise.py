@@ -123,6 +123,11 @@ def _fits(analyte: Analyte, unit: str | None) -> bool:
     return _scaled(analyte, unit) is not None
 
 
+def measured_in(analyte: Analyte, unit: str, group: str | None) -> bool:
+    """Whether a unit is one of the analyte's and not a thousand times off, and the specimen, where one is named, its own."""
+    return _agrees(analyte, group) and _scaled(analyte, unit) is not None and not contradicts(analyte, unit)
+
+
 def _scaled(analyte: Analyte, unit: str) -> float | None:
     if analyte.unit is None:
         return None

@@ -42,3 +42,24 @@ def test_what_a_laboratory_physician_would_say(line: str) -> None:
     panel = normalize(read(json.dumps(_bundle(name, value, unit, limits)).encode()), catalog.load())
     (placed,), (finding,) = panel.results, assess(panel).results
     assert (placed.analyte.id if placed.analyte else "-", finding.code or "-") == (analyte, flag)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "value", "unit", "expected"),
+    [
+        ("2823-3", None, 7.1, "mmol/L", ("potassium", "HH")),
+        ("718-7", None, 6.2, "g/dL", ("haemoglobin", "LL")),
+        ("2823-3", None, 7.1, "", (None, None)),
+        ("2823-3", None, 7.1, "U/L", (None, None)),
+        ("2823-3", "Drain fluid potassium", 7.1, "mmol/L", (None, None)),
+        ("2823-3", "Natrium", 140, "mmol/L", ("sodium", "N")),
+    ],
+)
+def test_a_code_of_loinc_without_its_system(
+    code: str, text: str | None, value: float, unit: str, expected: tuple[str | None, str | None]
+) -> None:
+    sent = _bundle("x", str(value), unit, "")
+    sent["entry"][1]["resource"]["code"] = {"coding": [{"code": code}]} | ({} if text is None else {"text": text})
+    panel = normalize(read(json.dumps(sent).encode()), catalog.load())
+    (placed,), (finding,) = panel.results, assess(panel).results
+    assert (placed.analyte and placed.analyte.id, finding.code) == expected
