@@ -31,6 +31,7 @@ from training.build import load_manifest
 from training.examples import DataError, Example, Told, make, pieces, read
 from training.laboratories import Laboratories, side
 from training.mimic_iv import SourceError
+from training.singles import shown
 from training.slots_data import LONGEST, predict
 
 RECALLS = (0.6, 0.7, 0.8, 0.9, 0.95)
@@ -154,6 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (DataError, SourceError, LabCueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    examples = shown(examples, serving.get("max_results") == 1)
     logits, _, kept = predict(model, tokenizer, labels, examples, LONGEST)
     abnormal = 1 - (logits.double() / serving["temperature"]).softmax(-1)[:, 0]
     print(table(measure(kept, abnormal.tolist())))

@@ -12,7 +12,7 @@ FITTED = ("lab", "site", "usual", "none", "words")
 """Grounds that get a threshold of their own: the laboratory's interval where it is shown, the others where it is withheld."""
 JUDGED = ("flag", "interpretation", "feedback")
 ENOUGH = 100
-"""Abnormal results that a group needs before its recall counts."""
+"""Abnormal results that a group needs before its recall counts, and results before its precision does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,8 @@ def calibrate(
     Where somebody's own judgement is among the labels (a laboratory's flag or interpretation, a clinician's feedback), a threshold is
     fitted on those alone: an invented laboratory's limits are as far off as the simulator was told, and no threshold makes up for that.
     A ground with too few abnormal results takes the default, the lowest threshold of the others. Where the precision at the threshold
-    falls under ``worth``, the model would cry wolf to keep its recall: it gets no say there.
+    falls under ``worth`` for any source, invented ones too, the model would cry wolf to keep its recall, or knows one hospital's habits alone:
+    it gets no say there.
     """
     import torch
 
@@ -88,8 +89,9 @@ def calibrate(
         real = {source: group for source, group in there.items() if (source, ground) in judged}
         if there:
             at = fit_threshold(real or there, recall[ground], highest)
-            worst = min(figures(*group, at)["precision"] for group in (real or there).values())
-            thresholds[ground] = at if worst >= worth else None
+            told = [group for (_, of), group in groups.items() if of == ground and len(group[0]) >= ENOUGH]
+            flagging = [figures(*group, at)["precision"] for group in told if max(group[0]) >= at]
+            thresholds[ground] = at if min(flagging, default=0.0) >= worth else None
     default = min((at for at in thresholds.values() if at is not None), default=highest)
     return Fitted(
         temperature,

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import tempfile
 import time
@@ -22,18 +21,15 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
-
 from training import build, finetune
 from training.config import Config, load
 from training.examples import DataError, Example, SlotLabel, read, write
 from training.saving import FINAL, TrainingFailed
+from training.singles import RESULTS, singles
 from training.slots_data import LONGEST, predict
 from training.split import SPLITS
 
 CONFIG = Path(__file__).parent / "configs" / "embedded.yaml"
-HEADER = 3
-"""Lines of a prompt before its results (docs/prompt.md)."""
 GROUNDS = ("site", "usual")
 STRANGERS = "strangers"
 COLUMNS = (*GROUNDS, STRANGERS)
@@ -57,23 +53,6 @@ VARIANTS = (
     Variant("whole panel, bare numbers", True, "numbers"),
     Variant("one result a prompt, bare numbers", False, "numbers"),
 )
-
-
-def singles(example: Example) -> Iterator[Example]:
-    """The same results, each in a prompt of its own, with a header that tells of it alone."""
-    lines = example.prompt.split("\n")
-    by_line = {example.prompt.count("\n", 0, slot.end): slot for slot in example.slots}
-    for number, slot in by_line.items():
-        line = lines[number]
-        name = line.partition(":")[0]
-        listed = "1 unknown" if name.startswith('"') else name
-        side = re.search(r"\] (below|inside|above|across)", line)
-        out = side is not None and side[1] in ("below", "above")
-        share = f"{99 if out else 0:+d}%" if side is not None else "unknown"
-        counted = f"Outside their intervals: {int(out)} of {int(side is not None)}, {share}"
-        prompt = "\n".join((lines[0], f"Tests · {listed}", counted, line, ""))
-        alone = msgspec.structs.replace(slot, end=len(prompt) - 1)
-        yield msgspec.structs.replace(example, prompt=prompt, slots=(alone,))
 
 
 def sample(examples: Iterable[Example], share: float) -> Iterator[Example]:
@@ -214,11 +193,12 @@ def _trained(
     variant: Variant, seed: int, base: Config, given: argparse.Namespace, folder: Path, out: Path
 ) -> dict[str, Any]:
     # One result a prompt: as many results a step as a panel of average length brings.
-    batch = base.optimiser.per_device_train_batch_size * (1 if variant.panels else 16)
+    batch = base.optimiser.per_device_train_batch_size // (RESULTS if variant.panels else 1)
     steps = 10**9  # neither evaluated nor saved on the way
     config = base.model_copy(
         update={
             "data": folder,
+            "one_result": False,  # the folder holds what is shown
             "output_dir": out,
             "seed": seed,
             "threads": given.threads,

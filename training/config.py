@@ -96,6 +96,8 @@ class Config(_Part):
     quantization: Literal["none", "4bit"] = "none"
     optimiser: Optimiser = Optimiser()
     calibrate: Calibrate = Calibrate()
+    one_result: bool = False
+    """Each result in a prompt of its own, in training and, by ``max_results`` in labcue.json, in serving."""
     validation_examples: int = Field(1500, ge=1)
     """Examples for the evaluation by steps; calibration takes the whole split."""
     sources: list[str] | None = None

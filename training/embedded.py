@@ -70,7 +70,7 @@ def card(training: dict[str, Any], evaluation: dict[str, Any] | None) -> str:
     return f"""# The embedded model
 
 A MistralForCausalLM of {training["parameters"]:,} parameters with a tokenizer of its own, trained from nothing. It gives each result of a
-panel a probability for each of N, L, H, A, LL, HH and AA, in one pass. It writes no text.
+panel a probability for each of N, L, H, A, LL, HH and AA, each in a prompt of its own, all in one pass. It writes no text.
 
 ## Use
 
@@ -101,7 +101,7 @@ values, but the intervals and labels are invented laboratories', two of three as
 
 - One real hospital. Where laboratories are unlike those that it knows and send no interval, its probability is a guess from the usual interval.
 - Children, pregnancy and rare tests are seldom in its data.
-- It reads names, sides, positions and logs, which tests were done together, and the share outside; not the raw number, the unit or comments.
+- It reads each result alone: who the patient is, the test's name, side, position and logs, words and changes; not the raw number, the unit, comments, or the other results.
 - It knows habits of that one hospital (no flag on a manual differential's 0 %); a floor of rules keeps what a laboratory's own interval says.
 - Weights: Apache-2.0, as the code; the figures from MIMIC-IV's demo are a produced work under ODbL.
 """

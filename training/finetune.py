@@ -27,6 +27,7 @@ from training.examples import DataError, of_split
 from training.plan import memory_gib, plan
 from training.recalibrate import recalibrate
 from training.saving import FINAL, Size, TrainingFailed, last_checkpoint, save, saved_state, unwritten
+from training.singles import shown
 from training.slots_data import LONGEST, encode, predict
 
 
@@ -46,8 +47,8 @@ def run(config: Config, *, quiet: bool = False) -> dict[str, Any]:
         raise DataError("report_to: tensorboard isn't installed: pip install 'labcue[train]', or leave it out")
     began = time.time()
     dataset = build.load_manifest(config.data)
-    train = of_split(config.data, "train", config.sources)
-    validation = of_split(config.data, "validation", config.sources)
+    train = shown(of_split(config.data, "train", config.sources), config.one_result)
+    validation = shown(of_split(config.data, "validation", config.sources), config.one_result)
     arguments = trainers.arguments(config, quiet=quiet)
     transformers.set_seed(config.seed)
     tokenizer, model = models.load(config, train)
@@ -62,8 +63,8 @@ def run(config: Config, *, quiet: bool = False) -> dict[str, Any]:
         print(
             f"{left} of {len(train)} training examples are longer than {longest} tokens and left out", file=sys.stderr
         )
-    shown, _ = encode(validation[: config.validation_examples], tokenizer, longest)
-    trainer = trainers.trainer(arguments, model, labels, rows, shown)
+    judged, _ = encode(validation[: config.validation_examples], tokenizer, longest)
+    trainer = trainers.trainer(arguments, model, labels, rows, judged)
     try:
         trainer.train(resume_from_checkpoint=last_checkpoint(config.output_dir))
     except (OSError, RuntimeError, SafetensorError) as error:

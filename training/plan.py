@@ -32,7 +32,9 @@ def plan(config: Config) -> dict[str, Any]:
     dataset = build.load_manifest(config.data)
     splits = dataset["splits"]["train"]
     examples = sum(
-        one["examples"] for source, one in splits.items() if config.sources is None or source in config.sources
+        one["results" if config.one_result else "examples"]
+        for source, one in splits.items()
+        if config.sources is None or source in config.sources
     )
     optimiser = config.optimiser
     together = processes.count()

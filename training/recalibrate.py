@@ -15,6 +15,7 @@ from training.calibrate import calibrate
 from training.config import Config
 from training.examples import DataError, of_split
 from training.saving import FINAL
+from training.singles import shown
 from training.slots_data import LONGEST, predict
 
 
@@ -36,9 +37,8 @@ def recalibrate(config: Config) -> dict[str, Any]:
     except LabCueError as error:
         raise DataError(str(error)) from None
     longest = min(LONGEST, int(model.config.max_position_embeddings))
-    logits, truth, kept = predict(
-        model, tokenizer, labels, of_split(config.data, "validation", config.sources), longest
-    )
+    validation = shown(of_split(config.data, "validation", config.sources), config.one_result)
+    logits, truth, kept = predict(model, tokenizer, labels, validation, longest)
     fitted = calibrate(
         kept,
         logits,
@@ -48,6 +48,7 @@ def recalibrate(config: Config) -> dict[str, Any]:
         highest=config.calibrate.highest,
     )
     training = json.loads((final / "training.json").read_text(encoding="utf-8")) | {"calibration": asdict(fitted)}
+    training["config"]["calibrate"] = config.calibrate.model_dump(mode="json")
     serving |= {"threshold": fitted.threshold, "thresholds": dict(fitted.thresholds), "temperature": fitted.temperature}
     for name, data in (("labcue.json", serving), ("training.json", training)):
         unfinished = final / f"{name}.unfinished"

@@ -117,6 +117,7 @@ def save(
             "temperature": fitted.temperature,
             "base": config.base if config.lora is not None else None,
             "label_tokens": label_tokens,
+            **({"max_results": 1} if config.one_result else {}),
             "files": files,
         }
         training = {

@@ -127,7 +127,7 @@ def slot_logits(model: Any, batch: dict[str, Any], label_ids: Sequence[int]) -> 
 
 
 def predict(
-    model: Any, tokenizer: Tokenizer, labels: Sequence[int], examples: Sequence[Example], longest: int, batch: int = 32
+    model: Any, tokenizer: Tokenizer, labels: Sequence[int], examples: Sequence[Example], longest: int, batch: int = 256
 ) -> tuple[Any, Any, list[Example]]:
     """Logits [n, 7] and labels [n] at all slots, in the order of the examples that are returned with them (those that fit). Several
     processes share the work, and each gets the whole.

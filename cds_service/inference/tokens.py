@@ -15,6 +15,9 @@ from fhir_adapter.prompt import Prompt, render
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+SHORT = 1000
+"""Characters of a prompt of one result or a few."""
+
 
 def prepare(prompt: Prompt, tokenizer: Tokenizer, manifest: Manifest, longest: int) -> Prepared:
     """The prompt as tokens, at most ``longest`` of them.
@@ -25,8 +28,12 @@ def prepare(prompt: Prompt, tokenizer: Tokenizer, manifest: Manifest, longest: i
     """
     if prompt.version != manifest.prompt_version:
         raise EngineError("the model was trained on another prompt version")
-    # encode() would keep Python's lock for the millisecond that it takes; this lets other requests go on meanwhile.
-    (encoding,) = tokenizer.encode_batch([prompt.text])
+    # encode() keeps Python's lock. For the millisecond that a panel takes others go on meanwhile; for one result's 50 µs, getting the lock back
+    # takes longer than that among busy threads.
+    if len(prompt.text) <= SHORT:
+        encoding = tokenizer.encode(prompt.text)
+    else:
+        (encoding,) = tokenizer.encode_batch([prompt.text])
     ids: list[int] = encoding.ids
     if len(ids) > longest:
         raise PromptTooLong

@@ -27,7 +27,7 @@ def _as_before() -> Iterator[None]:
 def test_a_server_that_is_ready_takes_short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     sys.setswitchinterval(0.005)
 
-    async def started(settings: Settings, pipeline: Pipeline, *, ready: Callable[[Running], None]) -> None:
+    async def started(settings: Settings, pipeline: Pipeline, *, ready: Callable[[Running], None], **_: object) -> None:
         async with running(settings.model_copy(update={"port": 0, "doors": "grpc"}), pipeline) as server:
             ready(server)
 

@@ -18,6 +18,7 @@ from training.config import load
 from training.examples import DataError, Example, read, write
 from training.finetune import main, run
 from training.plan import plan
+from training.recalibrate import recalibrate
 from training.split import check_apart, split_of
 
 CATALOG = catalog.load()
@@ -135,6 +136,20 @@ def test_the_recipe_trains_a_model_that_the_service_loads(dataset: Path, tmp_pat
 
     seen = EventAccumulator(str(told)).Reload()
     assert [one.step for one in seen.Scalars("eval/loss")] == [3, 6]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+def test_a_model_of_single_results_is_trained_planned_and_asked_so(dataset: Path, tmp_path: Path) -> None:
+    config = load(_config(tmp_path, dataset, one_result=True))
+    panels = list(read(dataset / "train.ndjson.gz"))
+    assert plan(config)["examples"] == sum(len(one.slots) for one in panels) > len(panels)
+    trained = run(config, quiet=True)
+    engine = load_mistral(tmp_path / "run" / "final")
+    assert engine.max_results == 1
+    fitted = trained["calibration"]["groups"]
+    again = recalibrate(config)["calibration"]
+    assert again["groups"] == fitted
+    assert again["temperature"] == trained["calibration"]["temperature"]
 
 
 def test_mistakes_of_a_config_are_all_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

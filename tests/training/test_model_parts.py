@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from fhir_adapter import catalog
 from fhir_adapter.prompt import LABELS, render
-from training import build, compare, known_limits, simulate, slots_data
+from training import build, compare, known_limits, simulate, singles, slots_data
 from training.calibrate import calibrate
 from training.config import NewModel
 from training.examples import Example, SlotLabel
@@ -95,11 +95,11 @@ def _examples() -> list[Example]:
 def test_singles_show_each_result_as_render_would_alone() -> None:
     checked = 0
     for example in _examples():
-        made = list(compare.singles(example))
+        made = list(singles.singles(example))
         assert [one.slots[0].label for one in made] == [slot.label for slot in example.slots]
         for one in made:
             lines = one.prompt.splitlines()
-            assert len(lines) == compare.HEADER + 1
+            assert len(lines) == singles.HEADER + 1
             assert one.prompt[: one.slots[0].end].endswith(" =>")
             assert lines[-1] in example.prompt
             assert lines[2] in (
@@ -126,7 +126,7 @@ def test_singles_have_the_header_that_the_service_writes() -> None:
     slots = tuple(SlotLabel(slot.end, "N", "flag", "x") for slot in prompt.slots)
     example = Example(source="x", group="g", case="given", version=prompt.version, prompt=prompt.text, slots=slots)
     alone = [render(replace(panel, results=(one,))).text for one in panel.results]
-    assert [one.prompt for one in compare.singles(example)] == alone
+    assert [one.prompt for one in singles.singles(example)] == alone
 
 
 def test_all_laboratories_together_say_what_share_would_call_a_number_low_or_high() -> None:
@@ -209,6 +209,12 @@ def test_each_ground_is_calibrated_on_its_own_real_labels() -> None:
     assert fitted.threshold == fitted.thresholds["usual"]
     assert fitted.groups["mimic-iv, site"]["recall"] == 1.0
     assert fitted.groups["simulated, usual"]["recall"] == 0.0
+
+    # Where it calls all of another laboratory's results abnormal, it knows the habits of one alone.
+    elsewhere = [row if number < 1200 else [0.0, -9.0, 2.0, *row[3:]] for number, row in enumerate(rows)]
+    local = calibrate(examples, torch.tensor(elsewhere), truth, recall=wanted, worth=0.6, highest=0.5)
+    assert local.thresholds["usual"] is None
+    assert local.thresholds["site"] is not None
 
     # To keep its recall on noise a model would have to flag nearly everything: it gets no say.
     noise = torch.zeros_like(torch.tensor(rows))

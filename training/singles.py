@@ -1,0 +1,39 @@
+"""One result a prompt: the same labelled results, each shown alone, as the service asks a model whose manifest says `max_results: 1`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from training.examples import Example
+
+HEADER = 3
+"""Lines of a prompt before its results (docs/prompt.md)."""
+RESULTS = 16
+"""About as many results does a panel bring: so many single results stand for one panel in a batch."""
+
+
+def shown(examples: Sequence[Example], one_result: bool) -> list[Example]:
+    """The examples as a run shows them: as they are, or each result alone."""
+    if not one_result:
+        return list(examples)
+    return [alone for example in examples for alone in singles(example)]
+
+
+def singles(example: Example) -> Iterator[Example]:
+    """The same results, each in a prompt of its own, with a header that tells of it alone."""
+    lines = example.prompt.split("\n")
+    by_line = {example.prompt.count("\n", 0, slot.end): slot for slot in example.slots}
+    for number, slot in by_line.items():
+        line = lines[number]
+        name = line.partition(":")[0]
+        listed = "1 unknown" if name.startswith('"') else name
+        side = re.search(r"\] (below|inside|above|across)", line)
+        out = side is not None and side[1] in ("below", "above")
+        share = f"{99 if out else 0:+d}%" if side is not None else "unknown"
+        counted = f"Outside their intervals: {int(out)} of {int(side is not None)}, {share}"
+        prompt = "\n".join((lines[0], f"Tests · {listed}", counted, line, ""))
+        alone = msgspec.structs.replace(slot, end=len(prompt) - 1)
+        yield msgspec.structs.replace(example, prompt=prompt, slots=(alone,))
