@@ -12,11 +12,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cds_service.clinical.assess import assess
-from cds_service.domain import Findings
+from cds_service.domain import Finding, Findings
 from fhir_adapter import catalog
 from fhir_adapter.model import Answer, Coding, Intake, Panel, Patient, Quantity, ReferenceRange, Result, Sex
 from fhir_adapter.normalize import normalize
-from tests.bundles import Json, observation
+from fhir_adapter.read import read
+from tests.bundles import Json, bundle, observation
 
 AT = datetime(2024, 6, 1, 8, 0, tzinfo=UTC)
 _ONE = re.compile(
@@ -91,3 +92,15 @@ def series(*values: float, loinc: str = "2160-0", unit: str = "mg/dL", hours: in
         )
         for n, value in enumerate(values)
     ]
+
+
+def sent(*observations: Json) -> tuple[Panel, Findings]:
+    """What the rules say of Observations, read as they are sent."""
+    made = normalize(read(bundle(*observations)), catalog.load())
+    return made, assess(made)
+
+
+def potassium(**more: Any) -> Finding:
+    """The finding on a normal potassium with some elements otherwise (None: left out)."""
+    made = observation("o", "2823-3", 4.0, "mmol/L", 3.5, 5.1) | more
+    return sent({key: value for key, value in made.items() if value is not None})[1].results[0]

@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from cds_service.clinical.assess import assess
-from cds_service.domain import Finding, Findings
-from fhir_adapter import catalog
 from fhir_adapter.errors import BENIGN_NOT_ASSESSED
-from fhir_adapter.model import Panel
-from fhir_adapter.normalize import normalize
-from fhir_adapter.read import read
-from tests.bundles import Json, bundle, observation
-from tests.cds_service.clinical.panels import series
-
-
-def _found(*observations: Json) -> tuple[Panel, Findings]:
-    panel = normalize(read(bundle(*observations)), catalog.load())
-    return panel, assess(panel)
-
-
-def _one(**more: Any) -> Finding:
-    made = observation("o", "2823-3", 4.0, "mmol/L", 3.5, 5.1) | more
-    return _found({key: value for key, value in made.items() if value is not None})[1].results[0]
+from tests.bundles import Json, observation
+from tests.cds_service.clinical.panels import potassium, sent, series
 
 
 def _interpreted(code: str) -> list[Json]:
@@ -42,31 +24,31 @@ def _quantity(value: float, unit: str = "mmol/L") -> Json:
     [(4.0, "N", False), (3.4, "L", True), (5.2, "H", True), (6.3, "HH", True), (2.7, "LL", True)],
 )
 def test_the_labs_interval_and_the_critical_limits(value: float, code: str, floor: bool) -> None:
-    found = _one(valueQuantity=_quantity(value))
+    found = potassium(valueQuantity=_quantity(value))
     assert (found.code, found.floor) == (code, floor)
     assert found.basis[0].interval_source == "lab"
 
 
 def test_a_usual_interval_is_evidence_not_a_floor() -> None:
-    found = _one(valueQuantity=_quantity(5.4), referenceRange=None)
+    found = potassium(valueQuantity=_quantity(5.4), referenceRange=None)
     assert (found.code, found.floor) == ("H", False)
     assert found.basis[0].interval_source == "usual"
     assert found.basis[0].citation
 
 
 def test_an_impossible_number_is_not_assessed_unless_the_lab_gives_an_interval() -> None:
-    bare = _one(valueQuantity=_quantity(410), referenceRange=None)
+    bare = potassium(valueQuantity=_quantity(410), referenceRange=None)
     assert bare.code is None
     assert bare.not_assessed is not None
     assert bare.not_assessed.code == "implausible"
-    own = _one(valueQuantity=_quantity(410))
+    own = potassium(valueQuantity=_quantity(410))
     assert own.abnormal
     assert "implausible" in {basis.said.key for basis in own.basis}
 
 
 @pytest.mark.parametrize(("own", "code"), [("N", None), ("H", "H")])
 def test_an_impossible_number_is_never_normal_because_the_laboratory_codes_it_so(own: str, code: str | None) -> None:
-    found = _one(valueQuantity=_quantity(410), referenceRange=None, interpretation=_interpreted(own))
+    found = potassium(valueQuantity=_quantity(410), referenceRange=None, interpretation=_interpreted(own))
     assert found.code == code
     if code is None:
         assert found.not_assessed is not None
@@ -89,16 +71,16 @@ def test_an_impossible_number_is_never_normal_because_the_laboratory_codes_it_so
     ],
 )
 def test_the_laboratorys_own_word_is_evidence(value: float, own: str, code: str, kind: str | None) -> None:
-    found = _one(valueQuantity=_quantity(value), interpretation=_interpreted(own))
+    found = potassium(valueQuantity=_quantity(value), interpretation=_interpreted(own))
     assert found.code == code
     assert (kind in {basis.kind for basis in found.basis}) == (kind is not None)
 
 
 def test_without_an_interval_the_laboratorys_word_decides() -> None:
     unknown = {"code": {"text": "Wibble factor"}, "referenceRange": None}
-    assert _one(**unknown, interpretation=_interpreted("L")).code == "L"
-    assert _one(**unknown, interpretation=_interpreted("L")).floor
-    nothing = _one(**unknown)
+    assert potassium(**unknown, interpretation=_interpreted("L")).code == "L"
+    assert potassium(**unknown, interpretation=_interpreted("L")).floor
+    nothing = potassium(**unknown)
     assert nothing.not_assessed is not None
     assert nothing.not_assessed.code == "no-interval"
 
@@ -115,7 +97,7 @@ def test_without_an_interval_the_laboratorys_word_decides() -> None:
 )
 def test_answers_in_words(text: str, expected: str | None, code: str) -> None:
     ranges = [{"text": expected}] if expected else None
-    found = _one(code={"text": "Some antigen"}, valueQuantity=None, valueString=text, referenceRange=ranges)
+    found = potassium(code={"text": "Some antigen"}, valueQuantity=None, valueString=text, referenceRange=ranges)
     assert found.code == code
 
 
@@ -136,7 +118,7 @@ def test_the_laboratorys_own_words_are_its_interval(text: str, expected: str | N
     """Urine ketones (the catalog knows their answers) and an antigen that it doesn't know."""
     ranges = [{"text": expected}] if expected else None
     for named in ({"text": "Some antigen"}, {"coding": [{"system": "http://loinc.org", "code": "5797-6"}]}):
-        found = _one(code=named, valueQuantity=None, valueString=text, referenceRange=ranges)
+        found = potassium(code=named, valueQuantity=None, valueString=text, referenceRange=ranges)
         assert (found.code, found.floor) == (code, floor)
 
 
@@ -157,7 +139,7 @@ def test_the_laboratorys_own_words_are_its_interval(text: str, expected: str | N
     ],
 )
 def test_titres_against_the_laboratorys_limit(titre: str, limit: str, code: str | None) -> None:
-    found = _one(
+    found = potassium(
         code={"text": "Some antibody"}, valueQuantity=None, valueString=titre, referenceRange=[{"text": limit}]
     )
     assert (found.code, found.floor) == (code, code == "A")
@@ -165,31 +147,31 @@ def test_titres_against_the_laboratorys_limit(titre: str, limit: str, code: str 
 
 def test_a_titre_limit_for_some_people_only_is_not_used() -> None:
     ranges = [{"text": "< 1:80", "age": {"high": {"value": 12, "unit": "a"}}}]
-    found = _one(code={"text": "Some antibody"}, valueQuantity=None, valueString="1:160", referenceRange=ranges)
+    found = potassium(code={"text": "Some antibody"}, valueQuantity=None, valueString="1:160", referenceRange=ranges)
     assert found.code is None
 
 
 def test_words_nobody_knows_are_not_assessed() -> None:
-    found = _one(code={"text": "Some antigen"}, valueQuantity=None, valueString="xyzzy", referenceRange=None)
+    found = potassium(code={"text": "Some antigen"}, valueQuantity=None, valueString="xyzzy", referenceRange=None)
     assert found.not_assessed is not None
     assert found.not_assessed.code == "unknown-answer"
 
 
 def test_preliminary_is_said() -> None:
-    assert "preliminary" in {basis.kind for basis in _one(status="preliminary").basis}
+    assert "preliminary" in {basis.kind for basis in potassium(status="preliminary").basis}
 
 
 def test_a_bound_gets_no_change_and_a_negative_prior_turns_no_sign() -> None:
     first, second = series(2.0, 3.0)
     second["valueQuantity"]["comparator"] = ">"
-    assert not {basis.kind for basis in _found(first, second)[1].results[1].basis} & {"delta", "trend"}
+    assert not {basis.kind for basis in sent(first, second)[1].results[1].basis} & {"delta", "trend"}
     rising = series(-4.0, -2.0, loinc="11555-0", unit="mmol/L")
-    (delta,) = [basis for basis in _found(*rising)[1].results[1].basis if basis.kind == "delta"]
+    (delta,) = [basis for basis in sent(*rising)[1].results[1].basis if basis.kind == "delta"]
     assert delta.said.params["percent"] == "+50 %"
 
 
 def test_the_newest_gets_its_trend_and_the_older_ones_none() -> None:
-    found = _found(*series(1.0, 1.3, 1.9))[1].results
+    found = sent(*series(1.0, 1.3, 1.9))[1].results
     assert {basis.kind for basis in found[2].basis} >= {"delta", "trend"}
     assert not {basis.kind for basis in found[0].basis} & {"delta", "trend"}
 
@@ -208,13 +190,13 @@ def test_the_newest_gets_its_trend_and_the_older_ones_none() -> None:
 )
 def test_a_culture_names_what_it_found(loinc: str, text: str, code: str | None) -> None:
     made = observation("c", loinc, 0, "") | {"valueString": text}
-    found = _found({name: value for name, value in made.items() if name != "valueQuantity"})[1].results[0]
+    found = sent({name: value for name, value in made.items() if name != "valueQuantity"})[1].results[0]
     assert found.code == code
 
 
 @pytest.mark.parametrize("text", ["Indeterminate", "Equivocal", "Pending", "Specimen hemolyzed"])
 def test_an_answer_without_a_conclusion_is_not_passed_over(text: str) -> None:
-    found = _one(code={"text": "HIV antibody"}, valueQuantity=None, valueString=text, referenceRange=None)
+    found = potassium(code={"text": "HIV antibody"}, valueQuantity=None, valueString=text, referenceRange=None)
     assert found.not_assessed is not None
     assert found.not_assessed.code == "inconclusive"
     assert found.not_assessed.code not in BENIGN_NOT_ASSESSED
@@ -233,5 +215,5 @@ def test_an_answer_without_a_conclusion_is_not_passed_over(text: str) -> None:
     ],
 )
 def test_an_organism_in_free_words_is_a_finding(text: str, code: str | None) -> None:
-    found = _one(code={"text": "Some culture"}, valueQuantity=None, valueString=text, referenceRange=None)
+    found = potassium(code={"text": "Some culture"}, valueQuantity=None, valueString=text, referenceRange=None)
     assert found.code == code

@@ -2,28 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from cds_service.clinical.assess import assess
-from cds_service.domain import Finding, Findings
-from fhir_adapter import catalog
-from fhir_adapter.model import Panel
-from fhir_adapter.normalize import normalize
-from fhir_adapter.read import read
-from tests.bundles import Json, bundle, observation
-from tests.cds_service.clinical.panels import found
-
-
-def _found(*observations: Json) -> tuple[Panel, Findings]:
-    panel = normalize(read(bundle(*observations)), catalog.load())
-    return panel, assess(panel)
-
-
-def _one(**more: Any) -> Finding:
-    made = observation("o", "2823-3", 4.0, "mmol/L", 3.5, 5.1) | more
-    return _found({key: value for key, value in made.items() if value is not None})[1].results[0]
+from tests.bundles import Json, observation
+from tests.cds_service.clinical.panels import found, potassium, sent
 
 
 def _quantity(value: float, unit: str = "mmol/L") -> Json:
@@ -51,12 +33,12 @@ def _quantity(value: float, unit: str = "mmol/L") -> Json:
     ],
 )
 def test_a_haemolysed_sample_taints_its_potassium(note: str, tainted: bool) -> None:
-    found = _one(valueQuantity=_quantity(6.0), note=[{"text": note}])
+    found = potassium(valueQuantity=_quantity(6.0), note=[{"text": note}])
     assert ("taint" in {basis.kind for basis in found.basis}) == tainted
 
 
 def test_a_normal_potassium_on_a_haemolysed_sample_may_hide_a_low_one() -> None:
-    assert "taint" in {basis.kind for basis in _one(note=[{"text": "hemolyzed"}]).basis}
+    assert "taint" in {basis.kind for basis in potassium(note=[{"text": "hemolyzed"}]).basis}
 
 
 @pytest.mark.parametrize(
@@ -79,7 +61,7 @@ def test_the_samples_own_haemolysis_index_taints_what_was_taken_with_it(index: J
         del made["valueQuantity"]
     potassium = observation("k", "2823-3", 6.0, "mmol/L", 3.5, 5.1)
     sodium = observation("n", "2951-2", 150, "mmol/L", 135, 145)
-    found = _found(made, potassium, sodium)[1].results
+    found = sent(made, potassium, sodium)[1].results
     assert ("taint" in {basis.kind for basis in found[1].basis}) == tainted
     assert "taint" not in {basis.kind for basis in found[2].basis}
 
