@@ -40,17 +40,20 @@ an answer in words."""
 
 class Thresholds(Struct, frozen=True):
     """P(abnormal) at and above which the model flags. A usual interval tells less than a site's own, so each ground may have its own
-    threshold; ``default`` serves the others. None: on that ground the model is no better than a guess and has no say."""
+    threshold; ``default`` serves the others. None: on that ground the model is no better than a guess and has no say. ``inside``: the
+    least for a number that lies inside its interval: to call that abnormal takes more than to leave a flag that the rule gives, too."""
 
     default: float = 0.5
     by_ground: Mapping[str, float | None] = field(default_factory=dict)
+    inside: float | None = None
 
     def of(self, placed: PanelResult) -> float | None:
         """The threshold for one result; None where the model has no say."""
-        return self.by_ground.get(ground_of(placed), self.default)
+        own = self.by_ground.get(ground_of(placed), self.default)
+        return own if own is None or self.inside is None or not placed.inside else max(own, self.inside)
 
     def at(self, threshold: float) -> Thresholds:
-        """One threshold for every ground, but for those on which the model has no say."""
+        """One threshold for every ground and side, but for grounds on which the model has no say."""
         return Thresholds(threshold, {ground: None for ground, own in self.by_ground.items() if own is None})
 
 

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from cds_service.config import Settings
+from cds_service.domain import Thresholds
 from cds_service.inference.load import load_engine
 from cds_service.pipeline import STEPS, Pipeline
 from evaluation import plots
@@ -341,7 +342,7 @@ def _whole(
     found = {
         "labcue": metadata.version("labcue"),
         "engine": name,
-        "thresholds": {"default": pipeline.thresholds.default, **pipeline.thresholds.by_ground},
+        "thresholds": _said(pipeline.thresholds),
         "catalog": pipeline.catalog.version,
         "data": " and ".join(data),
         "reading": READING,
@@ -353,6 +354,12 @@ def _whole(
         outcomes = [judge(one, by, title) for title, by in judges.items() for one in vignettes]
         found["tables"][VIGNETTES] = scenario_table(outcomes)
     return found | {"gate": gate(found)}
+
+
+def _said(thresholds: Thresholds) -> dict[str, float | None]:
+    """The thresholds by name, as the report tells them."""
+    inside = {} if thresholds.inside is None else {"inside": thresholds.inside}
+    return {"default": thresholds.default, **thresholds.by_ground, **inside}
 
 
 def _write(out: Path, found: dict[str, Any], records: Sequence[Record], timings: Sequence[Timing]) -> None:

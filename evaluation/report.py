@@ -52,12 +52,13 @@ def _about(found: Mapping[str, Any]) -> str:
 
 def _thresholds(found: Mapping[str, float | None]) -> str:
     """The one threshold, or each of them by what the model leans on."""
-    default, others = found["default"], {name: at for name, at in found.items() if name != "default"}
-    if not others:
+    inside = {"inside an interval at least": found["inside"]} if "inside" in found else {}
+    default, others = found["default"], {name: at for name, at in found.items() if name not in ("default", "inside")}
+    if not others and not inside:
         return f"threshold {default:g}"
     return "thresholds " + ", ".join(
         f"{name} {'without a say' if at is None else format(at, 'g')}"
-        for name, at in {**others, "else": default}.items()
+        for name, at in {**others, "else": default, **inside}.items()
     )
 
 

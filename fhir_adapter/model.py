@@ -253,6 +253,16 @@ class PanelResult(Struct, frozen=True):
     """The site's own delta limits, in place of the catalog's."""
 
     @property
+    def inside(self) -> bool:
+        """Whether the number lies in its interval, on a limit that belongs to it included."""
+        number, interval = self.number, self.interval
+        if number is None or interval is None or (interval.low is None and interval.high is None):
+            return False
+        above = interval.low is None or number > interval.low or (number == interval.low and interval.low_inclusive)
+        under = interval.high is None or number < interval.high or (number == interval.high and interval.high_inclusive)
+        return above and under
+
+    @property
     def series(self) -> str | None:
         """What makes two results the same test: the analyte, else the LOINC code, else the name."""
         if self.analyte is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.examples import Example
+from training.singles import lies_inside
 
 FITTED = ("lab", "site", "usual", "none", "words")
 """Grounds that get a threshold of their own: the laboratory's interval where it is shown, the others where it is withheld."""
@@ -17,12 +18,13 @@ ENOUGH = 100
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """``temperature`` divides the logits; at ``threshold`` and above P(abnormal) flags, at ``thresholds`` for some grounds (None: the model has no say there). ``groups``: for
-    each source and ground precision and recall at its threshold."""
+    """``temperature`` divides the logits; at ``threshold`` and above P(abnormal) flags, at ``thresholds`` for some grounds (None: the model has no say there), and
+    for a number inside its interval not under ``inside``. ``groups``: for each source and ground precision and recall at all that."""
 
     temperature: float
     threshold: float
     thresholds: Mapping[str, float | None]
+    inside: float | None
     groups: Mapping[str, Mapping[str, float]]
 
 
@@ -56,7 +58,14 @@ def fit_threshold(groups: Mapping[str, tuple[Sequence[float], Sequence[bool]]], 
 
 
 def calibrate(
-    examples: Sequence[Example], logits: Any, labels: Any, *, recall: Mapping[str, float], worth: float, highest: float
+    examples: Sequence[Example],
+    logits: Any,
+    labels: Any,
+    *,
+    recall: Mapping[str, float],
+    worth: float,
+    highest: float,
+    inside: float | None = None,
 ) -> Fitted:
     """Fits temperature and thresholds on slots in the order of ``examples``. ``recall``: what each of FITTED has to keep.
 
@@ -64,7 +73,7 @@ def calibrate(
     fitted on those alone: an invented laboratory's limits are as far off as the simulator was told, and no threshold makes up for that.
     A ground with too few abnormal results takes the default, the lowest threshold of the others. Where the precision at the threshold
     falls under ``worth`` for any source, invented ones too, the model would cry wolf to keep its recall, or knows one hospital's habits alone:
-    it gets no say there.
+    it gets no say there. Thresholds are fitted as they serve, beside ``inside``: what lies there and doesn't reach it is never flagged.
     """
     import torch
 
@@ -81,7 +90,7 @@ def calibrate(
         if slot.origin in JUDGED:
             judged.add(key)
         ps, trues = groups.setdefault(key, ([], []))
-        ps.append(p)
+        ps.append(0.0 if inside is not None and p < inside and lies_inside(one, slot) else p)
         trues.append(true)
     thresholds: dict[str, float | None] = {}
     for ground in FITTED:
@@ -97,6 +106,7 @@ def calibrate(
         temperature,
         default,
         thresholds,
+        inside,
         {
             f"{source}, {ground}": figures(*group, thresholds.get(ground, default) or default)
             for (source, ground), group in sorted(groups.items())

@@ -72,6 +72,8 @@ class Calibrate(_Part):
     none: float = Field(0.80, gt=0, lt=1)
     words: float = Field(0.995, gt=0, lt=1)
     highest: float = Field(0.5, gt=0, lt=1)
+    inside: float | None = Field(None, gt=0, lt=1)
+    """The least P(abnormal) at which a number inside its interval is called abnormal."""
     worth: float = Field(0.55, ge=0, lt=1)
     """The precision below which the model gets no say on a ground."""
 

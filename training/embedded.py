@@ -67,6 +67,9 @@ def card(training: dict[str, Any], evaluation: dict[str, Any] | None) -> str:
     thresholds = ", ".join(
         f"{'no say' if at is None else at} ({ground})" for ground, at in calibration["thresholds"].items()
     )
+    inside = calibration.get("inside")
+    if inside is not None:
+        thresholds += f", and at least {inside} for a number inside its interval"
     return f"""# The embedded model
 
 A MistralForCausalLM of {training["parameters"]:,} parameters with a tokenizer of its own, trained from nothing. It gives each result of a

@@ -86,6 +86,7 @@ def run(config: Config, *, quiet: bool = False) -> dict[str, Any]:
         recall=config.calibrate.recall,
         worth=config.calibrate.worth,
         highest=config.calibrate.highest,
+        inside=config.calibrate.inside,
     )
     return save(
         config,

@@ -46,10 +46,16 @@ def recalibrate(config: Config) -> dict[str, Any]:
         recall=config.calibrate.recall,
         worth=config.calibrate.worth,
         highest=config.calibrate.highest,
+        inside=config.calibrate.inside,
     )
     training = json.loads((final / "training.json").read_text(encoding="utf-8")) | {"calibration": asdict(fitted)}
     training["config"]["calibrate"] = config.calibrate.model_dump(mode="json")
-    serving |= {"threshold": fitted.threshold, "thresholds": dict(fitted.thresholds), "temperature": fitted.temperature}
+    serving |= {
+        "threshold": fitted.threshold,
+        "thresholds": dict(fitted.thresholds),
+        "inside": fitted.inside,
+        "temperature": fitted.temperature,
+    }
     for name, data in (("labcue.json", serving), ("training.json", training)):
         unfinished = final / f"{name}.unfinished"
         unfinished.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")

@@ -114,6 +114,7 @@ def save(
             "prompt_version": PROMPT_VERSION,
             "threshold": fitted.threshold,
             "thresholds": dict(fitted.thresholds),
+            "inside": fitted.inside,
             "temperature": fitted.temperature,
             "base": config.base if config.lora is not None else None,
             "label_tokens": label_tokens,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from training.examples import Example
+from training.examples import Example, SlotLabel
 
 HEADER = 3
 """Lines of a prompt before its results (docs/prompt.md)."""
@@ -30,10 +30,21 @@ def singles(example: Example) -> Iterator[Example]:
         line = lines[number]
         name = line.partition(":")[0]
         listed = "1 unknown" if name.startswith('"') else name
-        side = re.search(r"\] (below|inside|above|across)", line)
-        out = side is not None and side[1] in ("below", "above")
+        side = _side(line)
+        out = side in ("below", "above")
         share = f"{99 if out else 0:+d}%" if side is not None else "unknown"
         counted = f"Outside their intervals: {int(out)} of {int(side is not None)}, {share}"
         prompt = "\n".join((lines[0], f"Tests · {listed}", counted, line, ""))
         alone = msgspec.structs.replace(slot, end=len(prompt) - 1)
         yield msgspec.structs.replace(example, prompt=prompt, slots=(alone,))
+
+
+def lies_inside(example: Example, slot: SlotLabel) -> bool:
+    """Whether the prompt says that a slot's number lies inside its interval."""
+    return _side(example.prompt[example.prompt.rfind("\n", 0, slot.end) + 1 : slot.end]) == "inside"
+
+
+def _side(line: str) -> str | None:
+    """Where a result's line says that the number lies; None without an interval."""
+    found = re.search(r"\] (below|inside|above|across)", line)
+    return None if found is None else found[1]

@@ -24,7 +24,7 @@ class Manifest:
     """What stands in ``labcue.json``; unknown fields are refused.
 
     ``prompt_version``: the prompt format that the model was trained on. ``threshold``: P(abnormal) at and above which the
-    policy flags, fitted on validation data. ``thresholds``: others for some of :data:`GROUNDS`, None where the model has no say. ``temperature``: divides the label logits (calibration). ``max_results``: most
+    policy flags, fitted on validation data. ``thresholds``: others for some of :data:`GROUNDS`, None where the model has no say. ``inside``: the least P(abnormal) for a number inside its interval, where that is more than its threshold. ``temperature``: divides the label logits (calibration). ``max_results``: most
     results in one prompt (attention grows with the square of a prompt's length), None for no limit but the model's length.
     ``max_tokens``: the longest prompt in tokens, None for the model's own length. ``base``: the
     model an adapter belongs to. ``label_tokens``: for each label the exact vocabulary entry that stands for it, where
@@ -36,6 +36,7 @@ class Manifest:
     prompt_version: str
     threshold: float = 0.5
     thresholds: Mapping[str, float | None] = field(default_factory=dict)
+    inside: float | None = None
     temperature: float = 1.0
     max_results: int | None = 40
     max_tokens: int | None = None
@@ -100,6 +101,9 @@ def _faults(data: dict[str, Any]) -> list[str]:
         faults.append("base: must be text of 1 to 200 characters, or null")
     if "threshold" in data and not (_number(data["threshold"]) and 0 < data["threshold"] < 1):
         faults.append("threshold: must be a number above 0 and below 1")
+    inside = data.get("inside")
+    if inside is not None and not (_number(inside) and 0 < inside < 1):
+        faults.append("inside: must be a number above 0 and below 1, or null")
     others = data.get("thresholds", {})
     if not isinstance(others, dict) or not all(
         one is None or (_number(one) and 0 < one < 1) for one in others.values()

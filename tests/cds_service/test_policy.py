@@ -142,6 +142,33 @@ def test_each_ground_has_its_own_threshold() -> None:
         ]
 
 
+def test_calling_a_number_inside_its_interval_abnormal_takes_more_than_keeping_the_rules_flag_outside() -> None:
+    """Usual intervals, one of the laboratory's and none at all, P(abnormal) 0.52 everywhere."""
+    panel = normalize(
+        read(
+            bundle(
+                observation("alt", "1742-6", 20, "U/L"),
+                observation("crea", "2160-0", 3.4, "mg/dL"),
+                observation("k", "2823-3", 4.1, "mmol/L", 3.5, 5.1),
+                observation("odd", "99999-9", 3, "wibble"),
+            )
+        ),
+        catalog.load(),
+    )
+    scores = tuple(SlotScores(slot, (0.48, 0.0, 0.52, 0.0, 0.0, 0.0, 0.0)) for slot in range(4))
+
+    def codes(thresholds: Thresholds) -> str:
+        verdict = policy.decide(panel, assess(panel), scores, thresholds=thresholds, model=MODEL, degraded=None)
+        found = {flag.subject.result.path: flag.code for flag in verdict.flags}
+        return " ".join(found[placed.result.path] for placed in panel.results)
+
+    assert codes(Thresholds(0.5)) == "H H L H"
+    assert codes(Thresholds(0.5, inside=0.56)) == "N H N H"
+    assert codes(Thresholds(0.5, inside=0.52)) == "H H L H"
+    assert codes(Thresholds(0.6, inside=0.5)) == codes(Thresholds(0.6)) == "N N N N"
+    assert codes(Thresholds(0.6, inside=0.7).at(0.5)) == "H H L H"
+
+
 def test_where_the_model_only_guesses_it_has_no_say() -> None:
     """The rule decides where it can; what nobody can judge stays not assessed, however sure the model is."""
     panel = normalize(
@@ -158,5 +185,5 @@ def test_where_the_model_only_guesses_it_has_no_say() -> None:
 
 
 def test_one_threshold_for_all_but_the_grounds_without_a_say() -> None:
-    thresholds = Thresholds(0.5, {"site": 0.4, "none": None}).at(0.3)
+    thresholds = Thresholds(0.5, {"site": 0.4, "none": None}, 0.6).at(0.3)
     assert thresholds == Thresholds(0.3, {"none": None})

@@ -8,7 +8,18 @@ import pytest
 from msgspec.structs import replace
 
 from fhir_adapter import catalog
-from fhir_adapter.model import Coding, Intake, PanelResult, Patient, Quantity, ReferenceRange, Result, Span, Value
+from fhir_adapter.model import (
+    Coding,
+    Intake,
+    Interval,
+    PanelResult,
+    Patient,
+    Quantity,
+    ReferenceRange,
+    Result,
+    Span,
+    Value,
+)
 from fhir_adapter.normalize import age_years, normalize
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
@@ -264,3 +275,27 @@ def test_zero_to_zero_is_no_interval_for_what_everyone_has() -> None:
     assert potassium.interval.source == "usual"
     assert blasts.interval is not None
     assert blasts.interval.source == "lab"
+
+
+@pytest.mark.parametrize(
+    ("number", "low", "high", "inside"),
+    [
+        (3.5, 3.5, 5.1, True),
+        (5.1, 3.5, 5.1, True),
+        (5.2, 3.5, 5.1, False),
+        (3.4, 3.5, 5.1, False),
+        (-3, None, 5.1, True),
+        (9, 3.5, None, True),
+        (4, None, None, False),
+        (None, 3.5, 5.1, False),
+    ],
+)
+def test_whether_a_number_lies_in_its_interval(
+    number: float | None, low: float | None, high: float | None, inside: bool
+) -> None:
+    (placed,) = _place(_result("2823-3", Quantity(4, "mmol/L")))
+    one = replace(placed, number=number, interval=Interval(low, high, "mmol/L", "lab"))
+    assert one.inside == inside
+    if number in (low, high) and number is not None:
+        apart = Interval(low, high, "mmol/L", "lab", low_inclusive=False, high_inclusive=False)
+        assert not replace(one, interval=apart).inside

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from fhir_adapter import catalog
 from fhir_adapter.prompt import LABELS, render
 from training import build, compare, known_limits, simulate, singles, slots_data
-from training.calibrate import calibrate
+from training.calibrate import FITTED, Fitted, calibrate
 from training.config import NewModel
 from training.examples import Example, SlotLabel
 from training.laboratories import Laboratories, laboratory, side
@@ -221,6 +221,35 @@ def test_each_ground_is_calibrated_on_its_own_real_labels() -> None:
     blind = calibrate(examples, noise, truth, recall=wanted, worth=0.6, highest=0.5)
     assert blind.thresholds == {"site": None, "usual": None}
     assert blind.threshold == 0.5
+
+
+def test_a_number_inside_its_interval_that_does_not_reach_the_least_for_it_counts_as_not_flagged() -> None:
+    import torch
+
+    lines = [f'"x": 1 [1 to 2 usual] {"inside" if number % 4 < 2 else "above"} +1.00 =>' for number in range(800)]
+    examples = []
+    for number, line in enumerate(lines):
+        slot = SlotLabel(len("head\n" + line), "H" if number % 2 else "N", "flag", "x", True, "usual")
+        examples.append(
+            Example(source="s", group="g", case="usual", version="2", prompt=f"head\n{line}\n", slots=(slot,))
+        )
+    assert sum(singles.lies_inside(one, one.slots[0]) for one in examples) == 400
+    # The same P(abnormal), a little over a half, for all that is abnormal, inside or not.
+    rows = [[0.0, -9.0, 0.2 if number % 2 else -5.0, *(-9.0,) * 4] for number in range(800)]
+    truth = torch.tensor([2 if number % 2 else 0 for number in range(800)])
+
+    def fitted(inside: float | None, recall: float) -> Fitted:
+        wanted = dict.fromkeys(FITTED, recall)
+        return calibrate(examples, torch.tensor(rows), truth, recall=wanted, worth=0.6, highest=0.5, inside=inside)
+
+    assert fitted(None, 0.9).groups["s, usual"]["recall"] == 1.0
+    said = 1 - float(torch.softmax(torch.tensor(rows[1]) / fitted(None, 0.9).temperature, -1)[0])
+    held = fitted(said + 0.01, 0.4)
+    assert held.inside == said + 0.01
+    assert held.groups["s, usual"]["recall"] == 0.5
+    assert held.thresholds["usual"] == 0.5
+    # The recall that is wanted can't be had by any threshold then; the lowest is taken.
+    assert fitted(said + 0.01, 0.9).thresholds["usual"] == 0.05
 
 
 @pytest.mark.slow
