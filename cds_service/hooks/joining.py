@@ -13,8 +13,11 @@ from dataclasses import dataclass
 import msgspec
 
 from cds_service.hooks.fhir_client import page_of
+from fhir_adapter.guard import Checked
 
 _ENTRY = re.compile(r"Bundle\.entry\[(\d+)\](.*)", re.DOTALL)
+_AROUND = 3
+"""What the joined Bundle puts around a resource at most: itself, its entries, the entry."""
 _FAULTS = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 
@@ -84,14 +87,19 @@ def join(sources: Sequence[Source]) -> Joined:
     entries: list[bytes] = []
     origins: list[str] = []
     background: list[int] = []
+    depths: list[int | None] = []
     for source in sources:
         before = len(entries)
+        depths.append(source.raw.depth + _AROUND if isinstance(source.raw, Checked) else None)
         for entry, origin in _entries(source):
             entries.append(entry)
             origins.append(origin)
         if not source.news:
             background += range(before, len(entries))
     bundle = b'{"resourceType":"Bundle","type":"collection","entry":[' + b",".join(entries) + b"]}"
+    known = [depth for depth in depths if depth is not None]
+    if len(known) == len(depths):
+        bundle = Checked.at(bundle, max(known))
     return Joined(bundle, tuple(origins), background=frozenset(background))
 
 

@@ -5,6 +5,7 @@ Every fault is reported, each with its place; nothing of a value.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import msgspec
 
 from cds_service.hooks.services import Service
 from fhir_adapter.errors import InvalidInput, NotJson, Violation
-from fhir_adapter.guard import checked
+from fhir_adapter.guard import Checked, checked
 
 Raw = bytes
 """JSON as it stands in the request."""
@@ -35,6 +36,13 @@ class _Envelope(msgspec.Struct):
     fhirServer: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     fhirAuthorization: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     extension: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Whole(_Envelope):
+    """A body whose members have the form they should have: read in one go."""
+
+    context: dict[str, msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET  # type: ignore[assignment]
+    prefetch: dict[str, msgspec.Raw] | msgspec.UnsetType | None = msgspec.UNSET  # type: ignore[assignment]
 
 
 class _Authorization(msgspec.Struct):
@@ -81,15 +89,23 @@ def read(body: bytes, services: Mapping[str, Service], *, max_bytes: int, max_de
         InvalidInput: with a Violation for each fault, named by its path in the body.
     """
     whole = checked(body, max_bytes=max_bytes, max_depth=max_depth)
+    return _Reading(_sent(whole), services, whole.depth - _AROUND).call()
+
+
+def _sent(whole: bytes) -> _Envelope:
+    with contextlib.suppress(msgspec.DecodeError, RecursionError):
+        return _WHOLE.decode(whole)
     try:
-        sent = _ENVELOPE.decode(whole)
+        return _ENVELOPE.decode(whole)
     except msgspec.ValidationError:
         raise InvalidInput(violations=(Violation("$this", "must be a JSON object"),)) from None
     except (msgspec.DecodeError, RecursionError):
         raise NotJson("The body is not valid JSON.") from None
-    return _Reading(sent, services).call()
 
 
+_AROUND = 2
+"""Objects around each part of a context or a prefetch: the body, and the one or the other."""
+_WHOLE = msgspec.json.Decoder(_Whole)
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _MAP = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -97,8 +113,8 @@ _MAP = msgspec.json.Decoder(dict[str, msgspec.Raw])
 class _Reading:
     """One body on its way to a HookCall, with the faults met so far."""
 
-    def __init__(self, sent: _Envelope, services: Mapping[str, Service]) -> None:
-        self._sent, self._services = sent, services
+    def __init__(self, sent: _Envelope, services: Mapping[str, Service], depth: int) -> None:
+        self._sent, self._services, self._depth = sent, services, depth
         self._faults: list[Violation] = []
 
     def call(self) -> HookCall:
@@ -120,7 +136,7 @@ class _Reading:
     def _get(self, name: str) -> bytes | None:
         """A member's JSON; None where it is absent or null."""
         raw = getattr(self._sent, name)
-        if raw is msgspec.UNSET:
+        if raw is msgspec.UNSET or raw is None:
             return None
         found = bytes(raw)
         return None if found == b"null" else found
@@ -154,17 +170,20 @@ class _Reading:
             self._fault("hookInstance", "must be a UUID")
 
     def _object(self, name: str, *, required: bool = False) -> dict[str, bytes] | None:
-        """A member that is an object; None where it is absent or something else."""
-        raw = self._get(name)
-        if raw is None:
-            if required:
-                self._fault(name, "is required")
-            return None
-        try:
-            return {key: bytes(value) for key, value in _MAP.decode(raw).items()}
-        except msgspec.DecodeError:
-            self._fault(name, "must be an object")
-            return None
+        """A member that is an object, each of its parts as it stands; None where it is absent or something else."""
+        found = getattr(self._sent, name)
+        if not isinstance(found, dict):
+            raw = self._get(name)
+            if raw is None:
+                if required:
+                    self._fault(name, "is required")
+                return None
+            try:
+                found = _MAP.decode(raw)
+            except msgspec.DecodeError:
+                self._fault(name, "must be an object")
+                return None
+        return {key: Checked.at(bytes(value), self._depth) for key, value in found.items()}
 
     def _context(self, context: Mapping[str, bytes] | None, service: Service | None) -> str:
         """The patient's id. The other fields that a hook may have are held to their type, passed on, and not read."""
