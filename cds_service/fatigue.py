@@ -45,7 +45,8 @@ class Finding(Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A card as far as fatigue is concerned. ``lasting``: it may never be held back."""
+    """A card as far as fatigue is concerned. ``lasting``: it may never be held back. Without ``findings`` where it isn't known
+    whose they would be: they could neither be remembered nor held against anything."""
 
     lasting: bool
     findings: tuple[Finding, ...]
@@ -78,9 +79,12 @@ def rule(card: Card) -> str:
     return "critical-result" if card.indicator == "critical" else "abnormal-results"
 
 
-def alert(card: Card, verdict: Verdict) -> Alert:
-    """The findings of a card."""
+def alert(card: Card, verdict: Verdict, *, known: bool = True) -> Alert:
+    """The findings of a card; with ``known`` False only whether it lasts."""
     flags = [verdict.flags[index] for index in card.flags]
+    lasting = card.indicator == "critical" or not flags or any(flag.critical for flag in flags)
+    if not known:
+        return Alert(lasting, ())
     findings = [Finding(("result", *_result(flag)), _CODES[flag.code]) for flag in flags]
     findings += [
         Finding(("derived", one.id, one.text, one.shown_unit, one.code or ""), int(one.flagged)) for one in card.derived
@@ -91,7 +95,6 @@ def alert(card: Card, verdict: Verdict) -> Alert:
         )
         findings.append(_pattern(own, verdict))
     findings += [_pattern(one, verdict) for one in card.informs]
-    lasting = card.indicator == "critical" or not flags or any(flag.critical for flag in flags)
     return Alert(lasting, tuple(findings))
 
 

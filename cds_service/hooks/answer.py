@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -15,9 +16,9 @@ from msgspec import Struct
 
 from cds_service import said, words
 from cds_service.clinical.show import interval_text, unit_text, value_text
-from cds_service.domain import Action, Basis, Card, Derived, Flag, ModelInfo
+from cds_service.domain import Action, Basis, Card, Derived, Flag, ModelInfo, Said
 from cds_service.pipeline import Evaluation
-from fhir_adapter.model import Result
+from fhir_adapter.model import IntervalSource, Result
 
 _PLACES = ("Bundle.", "$this")
 EVALUATION, SUBJECT, DATA = "org.labcue.evaluation", "org.labcue.card", "org.labcue.data"
@@ -208,6 +209,18 @@ def _named(reference: str | None, where: Callable[[str], str]) -> str | None:
 
 
 def _basis(basis: Basis, language: str) -> _BasisForm:
+    if basis.kind == "interval" and basis.said.params == {"interval": basis.interval}:
+        return _within(language, basis.said.key, basis.interval or "", basis.interval_source, basis.citation)
+    return _form(basis, language)
+
+
+@lru_cache(maxsize=4096)
+def _within(language: str, key: str, shown: str, source: IntervalSource | None, citation: str | None) -> _BasisForm:
+    """The place in an interval, as it is said again and again: of a test, no value in it."""
+    return _form(Basis("interval", Said(key, {"interval": shown}), shown, source, citation), language)
+
+
+def _form(basis: Basis, language: str) -> _BasisForm:
     return _BasisForm(
         basis.kind,
         words.say(language, basis.said),

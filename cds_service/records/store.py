@@ -57,7 +57,7 @@ class Records:
         Each card has something that can be accepted (``acknowledge``). Where records outlast the process, each answer gets the id under which it is remembered.
         """
         whose = Whose(self.names.patient(evaluation.patient), self.names.of("requester", user) if user else None)
-        alerts = {card.uuid: fatigue.alert(card, evaluation.verdict) for card in evaluation.cards}
+        alerts = {card.uuid: fatigue.alert(card, evaluation.verdict, known=whose.known) for card in evaluation.cards}
         settled = self._gathered(self._held_back(evaluation, alerts, whose), alerts)
         if self._settings.acknowledge:
             settled = replace(settled, cards=acceptable(settled.cards, settled.language))

@@ -111,6 +111,7 @@ def test_what_is_critical_or_not_assessed_lasts(judge: Callable[[dict[str, Any]]
             flags = [evaluation.verdict.flags[index] for index in card.flags]
             critical = card.indicator == "critical" or any(flag.critical for flag in flags)
             assert one.lasting == (critical or not flags), file.stem
+            assert alert(card, evaluation.verdict, known=False) == Alert(one.lasting, ()), "and that for nobody too"
 
 
 def test_without_patient_or_user_there_is_no_memory() -> None:
