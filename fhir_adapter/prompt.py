@@ -62,7 +62,7 @@ def render(panel: Panel) -> Prompt:
     Every result gets a line and a slot, those that the rules can't place too; descriptive ones (urine colour) get a line
     without a slot.
     """
-    return _render(panel, 0, len(panel.results))
+    return _render(panel, _who(panel), 0, len(panel.results))
 
 
 def chunks(panel: Panel, size: int) -> list[Prompt]:
@@ -73,12 +73,15 @@ def chunks(panel: Panel, size: int) -> list[Prompt]:
     """
     if size < 1:
         raise ValueError("size must be at least 1")
-    total = len(panel.results)
-    return [_render(panel, start, min(start + size, total)) for start in range(0, max(total, 1), size)]
+    total, who = len(panel.results), _who(panel)
+    return [_render(panel, who, start, min(start + size, total)) for start in range(0, max(total, 1), size)]
 
 
-def _render(panel: Panel, start: int, stop: int) -> Prompt:
-    head = _header(panel, panel.results[start:stop]) + "\n"
+def _render(panel: Panel, who: str, start: int, stop: int) -> Prompt:
+    """``who`` is the header's first line. The other two, the tests and the share of results outside their intervals, tell of this part of
+    the panel alone."""
+    shown = panel.results[start:stop]
+    head = f"{who}\n{_tests(shown)}\n{_outside(shown)}\n"
     parts, slots, at = [head], [], len(head)
     for index in range(start, stop):
         result = panel.results[index]
@@ -92,13 +95,12 @@ def _render(panel: Panel, start: int, stop: int) -> Prompt:
     return Prompt("".join(parts), tuple(slots), PROMPT_VERSION)
 
 
-def _header(panel: Panel, shown: Sequence[PanelResult]) -> str:
-    """Who, which tests, and the share of results outside their intervals, each on a line of its own. ``shown``: this prompt's part
-    of the panel."""
+def _who(panel: Panel) -> str:
+    """The header's first line."""
     ages = [result.age_years for result in panel.results if result.age_years is not None]
     return (
         f"Laboratory results. Patient: {_person(panel.patient, max(ages, default=None))}. "
-        f"After => stands N, L, H, A, LL, HH or AA.\n{_tests(shown)}\n{_outside(shown)}"
+        "After => stands N, L, H, A, LL, HH or AA."
     )
 
 

@@ -26,11 +26,13 @@ class SlotScores:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A prompt as tokens: ``ids``, and ``at``, the index in them of each slot's last token, in the order of the slots."""
+    """A prompt as tokens: ``ids``, and ``at``, the index in them of each slot's last token, in the order of the slots. ``head``: how many
+    of the first tokens say who the patient is, as in the other prompts of a panel."""
 
     prompt: Prompt
     ids: Sequence[int]
     at: Sequence[int]
+    head: int = 0
 
 
 class Engine(Protocol):

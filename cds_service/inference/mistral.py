@@ -113,7 +113,7 @@ class MistralEngine:
     def score_prepared(self, rows: Sequence[Prepared]) -> list[tuple[SlotScores, ...]]:
         """As :meth:`score`, for what :meth:`prepare` gave."""
         answers: list[tuple[SlotScores, ...]] = [() for _ in rows]
-        for group in tokens.passes(rows, TOKENS_A_PASS, WASTE):
+        for group in tokens.passes([len(row.ids) for row in rows], TOKENS_A_PASS, WASTE):
             for index, probabilities in zip(group, self._forward([rows[index] for index in group]), strict=True):
                 answers[index] = tokens.scores(rows[index], probabilities)
         return answers

@@ -21,11 +21,14 @@ from fhir_adapter.errors import EngineAnswer, EngineError, EngineMemory, EngineN
 from fhir_adapter.prompt import LABELS, Prompt
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
 GRAPH, WEIGHTS = "model.onnx", "model.safetensors"
-INPUTS, OUTPUT = ("ids", "slots"), "logits"
-"""ids [b, t] and slots [b, m] (places in their row), both padded on the right; logits [b·m, 7]."""
+INPUTS, OUTPUT = ("ids", "slots", "heads", "lengths", "owner"), "logits"
+"""What several prompts of a pass begin with is computed once: heads [p, h], lengths [p] (tokens of each), owner [b] (whose head a prompt
+has). ids [b, t] is what follows the head, slots [b, m] places in it; all padded on the right. logits [b·m, 7]."""
 LABELS_KEY, WEIGHTS_KEY = "labcue.labels", "labcue.weights"
 """What the graph says of itself: the order of its labels, and the SHA-256 of the weights that it was made for."""
 TOKENS_A_PASS = 4096
@@ -88,7 +91,7 @@ class OnnxEngine:
     def score_prepared(self, rows: Sequence[Prepared]) -> list[tuple[SlotScores, ...]]:
         """As :meth:`score`, for what :meth:`prepare` gave."""
         answers: list[tuple[SlotScores, ...]] = [() for _ in rows]
-        for group in tokens.passes(rows, TOKENS_A_PASS, WASTE):
+        for group in tokens.passes([len(row.ids) - row.head for row in rows], TOKENS_A_PASS, WASTE):
             flat = self._run([rows[index] for index in group])
             at = 0
             for index in group:
@@ -101,17 +104,17 @@ class OnnxEngine:
         """Probabilities over LABELS for each slot of each row, one row's after the other's."""
         import numpy as np
 
-        width = max(len(row.ids) for row in rows)
-        ids = np.zeros((len(rows), width), np.int64)
-        for number, row in enumerate(rows):
-            ids[number, : len(row.ids)] = row.ids
-        most = max(len(row.at) for row in rows)
-        slots = np.zeros((len(rows), most), np.int64)
-        for number, row in enumerate(rows):
-            slots[number, : len(row.at)] = row.at
+        shared: dict[tuple[int, ...], int] = {}
+        owner = [shared.setdefault(tuple(row.ids[: row.head]), len(shared)) for row in rows]
+        heads = _padded(list(shared))
+        lengths = np.array([len(head) for head in shared], np.int64)
+        ids = _padded([row.ids[row.head :] for row in rows])
+        slots = _padded([[place - row.head for place in row.at] for row in rows])
+        most = slots.shape[1]
         asked = [number * most + slot for number, row in enumerate(rows) for slot in range(len(row.at))]
         try:
-            (logits,) = self._session.run([OUTPUT], dict(zip(INPUTS, (ids, slots), strict=True)))
+            given = (ids, slots, heads, lengths, np.array(owner, np.int64))
+            (logits,) = self._session.run([OUTPUT], dict(zip(INPUTS, given, strict=True)))
         except Exception as error:  # the library's errors share no base of their own; their text may tell of memory
             text = str(error).lower()
             memory = isinstance(error, MemoryError) or "memory" in text or "bad_alloc" in text or "bad alloc" in text
@@ -123,6 +126,17 @@ class OnnxEngine:
             raise EngineAnswer
         flat: list[list[float]] = probabilities.tolist()
         return flat
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    """One row each, zeros on the right."""
+    import numpy as np
+
+    width = max(len(row) for row in rows)
+    found = np.zeros((len(rows), width), np.int64)
+    for number, row in enumerate(rows):
+        found[number, : len(row)] = row
+    return found
 
 
 def has_graph(folder: Path) -> bool:

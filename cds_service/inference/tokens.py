@@ -37,16 +37,23 @@ def prepare(prompt: Prompt, tokenizer: Tokenizer, manifest: Manifest, longest: i
     ids: list[int] = encoding.ids
     if len(ids) > longest:
         raise PromptTooLong
-    return Prepared(prompt, ids, slot_tokens(prompt, encoding.offsets))
+    offsets = encoding.offsets
+    return Prepared(prompt, ids, slot_tokens(prompt, offsets), _head(prompt, offsets))
 
 
-def passes(rows: Sequence[Prepared], tokens: int, waste: float) -> list[list[int]]:
-    """Indices of ``rows`` in groups for one pass each, shortest first: at most ``tokens`` tokens with their padding (a longer row
-    goes alone), of which at most the share ``waste`` is padding."""
+def _head(prompt: Prompt, offsets: Sequence[tuple[int, int]]) -> int:
+    """How many tokens end on the prompt's first line, which says who the patient is; at least one, and the one that begins a text counts."""
+    end = prompt.text.find("\n")
+    return max(1, next((number for number, (_, stop) in enumerate(offsets) if stop > end), 1))
+
+
+def passes(lengths: Sequence[int], tokens: int, waste: float) -> list[list[int]]:
+    """Indices of rows of so many tokens in groups for one pass each, shortest first: at most ``tokens`` tokens with their padding (a
+    longer row goes alone), of which at most the share ``waste`` is padding."""
     groups: list[list[int]] = []
     real = 0
-    for index in sorted(range(len(rows)), key=lambda index: len(rows[index].ids)):
-        width = len(rows[index].ids)
+    for index in sorted(range(len(lengths)), key=lambda index: lengths[index]):
+        width = lengths[index]
         if groups:
             padded = (len(groups[-1]) + 1) * width
             if padded <= tokens and padded - (real + width) <= waste * padded:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from cds_service.config import Settings
 from cds_service.inference import onnx_engine
@@ -20,7 +21,8 @@ from cds_service.inference.mistral import MistralEngine, load_mistral
 from cds_service.inference.onnx_engine import OnnxEngine, load_onnx
 from cds_service.inference.panel import score_panel
 from fhir_adapter.errors import ConfigError, EngineAnswer, EngineError, EngineMemory, EngineNotLoaded, PromptTooLong
-from fhir_adapter.prompt import LABELS, Prompt, render
+from fhir_adapter.model import Patient
+from fhir_adapter.prompt import LABELS, Prompt, chunks, render
 from tests.cds_service.inference.conftest import MANIFEST, byte_level_tokenizer, make_panel
 from training.export_onnx import CannotExport, export, main
 
@@ -103,6 +105,50 @@ def test_padding_moves_no_answer(
     for prompt, scores in zip(prompts, onnx.score(prompts), strict=True):
         assert numbers(scores) == pytest.approx(numbers(torch_engine.score([prompt])[0]), abs=1e-5)
     assert runs == [3]
+
+
+def test_what_prompts_begin_with_is_computed_once(
+    onnx: OnnxEngine, torch_engine: MistralEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three patients' single results in one pass: three heads, of unlike length, and torch's answers."""
+    monkeypatch.setattr(onnx_engine, "WASTE", 1.0)
+    patients = (Patient(sex="female"), Patient(), Patient(sex="male", pregnant=False))
+    prompts = [
+        prompt
+        for number, patient in enumerate(patients)
+        for prompt in chunks(replace(make_panel(7, seed=number), patient=patient), 1)
+    ]
+    given: list[dict[str, Any]] = []
+    session = onnx._session
+
+    class Listening:
+        def run(self, outputs: list[str], inputs: dict[str, Any]) -> Any:
+            given.append(inputs)
+            return session.run(outputs, inputs)
+
+    monkeypatch.setattr(onnx, "_session", Listening())
+    answers = onnx.score(prompts)
+    (inputs,) = given
+    assert len(inputs["heads"]) == 3
+    assert len(set(inputs["lengths"].tolist())) == 3
+    longest = max(len(onnx.prepare(prompt).ids) for prompt in prompts)
+    assert inputs["ids"].shape[1] < longest - min(inputs["lengths"]) + 1
+    for prompt, scores, other in zip(prompts, answers, torch_engine.score(prompts), strict=True):
+        assert numbers(scores) == pytest.approx(numbers(other), abs=1e-5)
+        assert numbers(scores) == pytest.approx(numbers(onnx.score([prompt])[0]), abs=1e-5)
+
+
+@pytest.mark.parametrize("blocks", [1, 4])
+def test_blocks_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocks: int) -> None:
+    import training.export_onnx
+
+    monkeypatch.setattr(training.export_onnx, "BLOCKS", blocks)
+    export(small(tmp_path))
+    prompts = [render(make_panel(count)) for count in (1, 2, 30)]
+    for mine, other in zip(
+        load_onnx(tmp_path).score(prompts), load_mistral(tmp_path, device="cpu").score(prompts), strict=True
+    ):
+        assert numbers(mine) == pytest.approx(numbers(other), abs=1e-5)
 
 
 def test_a_later_result_moves_no_earlier_one(onnx: OnnxEngine) -> None:
@@ -263,10 +309,10 @@ def test_a_graph_that_is_none(exported: Path, copy: Copy) -> None:
 
 
 def test_a_graph_that_asks_for_something_else(exported: Path, copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
-    import training.export_onnx
+    import training.onnx_graph
 
     folder = copy(exported)
-    monkeypatch.setattr(training.export_onnx, "INPUTS", ("ids", "places"))
+    monkeypatch.setattr(training.onnx_graph, "INPUTS", ("ids", "slots", "heads", "lengths", "whose"))
     export(folder)
     with pytest.raises(ConfigError, match=r"was written by another version; python -m training\.export_onnx"):
         load_onnx(folder)
