@@ -33,6 +33,8 @@ BasisKind = Literal[
 ]
 
 
+FlagsListed = Literal["all", "abnormal"]
+"""Which flags an answer lists; those of normal results are counted where they aren't."""
 Ground = Literal["lab", "site", "usual", "none", "words"]
 """What a model's judgement of a result leans on: a number with the laboratory's own interval, the site's, a usual one or none; or
 an answer in words."""
@@ -205,6 +207,10 @@ class Verdict(Struct, frozen=True):
     degraded: str | None = None
     model: ModelInfo | None = None
     derived: tuple[Derived, ...] = ()
+
+    def listed(self, which: FlagsListed) -> tuple[Flag, ...]:
+        """The flags that an answer lists; all others are of normal results."""
+        return self.flags if which == "all" else tuple(flag for flag in self.flags if flag.abnormal)
 
 
 class Link(Struct, frozen=True):

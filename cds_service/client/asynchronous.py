@@ -11,6 +11,7 @@ import grpc
 from cds_service.client.caller import OPTIONS, Bundle, Caller, Tls, Token, answer, request
 from cds_service.client.errors import typed
 from cds_service.client.retry import Retry
+from cds_service.domain import FlagsListed
 from fhir_adapter.errors import LabCueError
 from labcue.v1 import cds_pb2, cds_pb2_grpc
 
@@ -52,11 +53,12 @@ class AsyncLabCueClient:
         language: str | None = None,
         request_id: str | None = None,
         user: str | None = None,
+        flags: FlagsListed | None = None,
         timeout: float | None = None,
     ) -> cds_pb2.EvaluateResponse:
         """See :meth:`LabCueClient.evaluate`. Cancelling the task cancels the work at the server."""
         response: cds_pb2.EvaluateResponse = await self._call(
-            self._stub.Evaluate, request(bundle, language, request_id, user), timeout
+            self._stub.Evaluate, request(bundle, language, request_id, user, flags), timeout
         )
         return response
 
@@ -66,13 +68,14 @@ class AsyncLabCueClient:
         *,
         language: str | None = None,
         user: str | None = None,
+        flags: FlagsListed | None = None,
         timeout: float | None = None,
     ) -> AsyncIterator[tuple[str, cds_pb2.EvaluateResponse | LabCueError]]:
         """See :meth:`LabCueClient.evaluate_stream`."""
 
         async def requests() -> AsyncIterator[cds_pb2.EvaluateStreamRequest]:
             async for id, bundle in bundles:
-                yield cds_pb2.EvaluateStreamRequest(request=request(bundle, language, id, user))
+                yield cds_pb2.EvaluateStreamRequest(request=request(bundle, language, id, user, flags))
 
         call = self._stub.EvaluateStream(requests(), timeout=timeout, metadata=self._caller.metadata())
         try:

@@ -11,6 +11,7 @@ import grpc
 from cds_service.client.caller import OPTIONS, Bundle, Caller, Tls, Token, answer, request
 from cds_service.client.errors import typed
 from cds_service.client.retry import Retry
+from cds_service.domain import FlagsListed
 from fhir_adapter.errors import LabCueError
 from labcue.v1 import cds_pb2, cds_pb2_grpc
 
@@ -53,16 +54,18 @@ class LabCueClient:
         language: str | None = None,
         request_id: str | None = None,
         user: str | None = None,
+        flags: FlagsListed | None = None,
         timeout: float | None = None,
     ) -> cds_pb2.EvaluateResponse:
         """Judges one bundle. The request id, made here unless given, lets a retry get the first try's answer. ``user`` is who
-        will see the cards: what they have answered already may be held back.
+        will see the cards: what they have answered already may be held back. ``flags``: which of them the answer lists, with
+        "abnormal" it counts the normal ones (default: as the service is set).
 
         Raises:
             LabCueError: typed as the server meant it.
         """
         response: cds_pb2.EvaluateResponse = self._call(
-            self._stub.Evaluate, request(bundle, language, request_id, user), timeout
+            self._stub.Evaluate, request(bundle, language, request_id, user, flags), timeout
         )
         return response
 
@@ -72,6 +75,7 @@ class LabCueClient:
         *,
         language: str | None = None,
         user: str | None = None,
+        flags: FlagsListed | None = None,
         timeout: float | None = None,
     ) -> Iterator[tuple[str, cds_pb2.EvaluateResponse | LabCueError]]:
         """Judges (request id, bundle) pairs over one stream; (id, answer or error) come in completion order.
@@ -80,7 +84,7 @@ class LabCueClient:
         loop early cancels what is still at work.
         """
         requests = (
-            cds_pb2.EvaluateStreamRequest(request=request(bundle, language, id, user)) for id, bundle in bundles
+            cds_pb2.EvaluateStreamRequest(request=request(bundle, language, id, user, flags)) for id, bundle in bundles
         )
         call = self._stub.EvaluateStream(requests, timeout=timeout, metadata=self._caller.metadata())
         try:

@@ -12,12 +12,18 @@ from typing import Any
 import grpc
 
 from cds_service.client.retry import Attempts, Budget, Retry
+from cds_service.domain import FlagsListed
 from cds_service.rpc.status import from_status
 from cds_service.trust.audience import is_loopback
 from fhir_adapter.errors import LabCueError
 from labcue.v1 import cds_pb2
 
 Bundle = bytes | str | Mapping[str, Any]
+_SELECTION = {
+    None: cds_pb2.FLAG_SELECTION_UNSPECIFIED,
+    "all": cds_pb2.FLAG_SELECTION_ALL,
+    "abnormal": cds_pb2.FLAG_SELECTION_ABNORMAL,
+}
 Token = Callable[[], str]
 """Makes a token for one try of one call; a service takes each only once."""
 _MAX_MESSAGE = 256 * 1024 * 1024
@@ -72,10 +78,16 @@ class Caller:
         return tuple(found)
 
 
-def request(bundle: Bundle, language: str | None, request_id: str | None, user: str | None) -> cds_pb2.EvaluateRequest:
+def request(
+    bundle: Bundle, language: str | None, request_id: str | None, user: str | None, flags: FlagsListed | None = None
+) -> cds_pb2.EvaluateRequest:
     data = bundle if isinstance(bundle, bytes) else (bundle if isinstance(bundle, str) else json.dumps(bundle)).encode()
     return cds_pb2.EvaluateRequest(
-        bundle=data, language=language or "", request_id=request_id or str(uuid.uuid4()), user=user or ""
+        bundle=data,
+        language=language or "",
+        request_id=request_id or str(uuid.uuid4()),
+        user=user or "",
+        flags=_SELECTION[flags],
     )
 
 

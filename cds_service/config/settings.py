@@ -183,6 +183,11 @@ class Settings(BaseSettings):
 
     language: Literal["en", "fr"] = Field("en", description="Language of the cards where the request names none.")
 
+    answer_flags: Literal["all", "abnormal"] = Field(
+        "all",
+        description="Flags that an answer lists where the request doesn't say; abnormal: normal ones are only counted.",
+    )
+
     records: RecordsPlace | None = Field(
         None,
         description="Where cards sent and feedback are kept: a SQLite file or postgresql://…; default: in memory, lost at stop.",

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from cds_service import said, words
 from cds_service.clinical.show import interval_text, unit_text, value_text
-from cds_service.domain import Action, Basis, Card, Derived, Flag, ModelInfo, Said
+from cds_service.domain import Action, Basis, Card, Derived, Flag, FlagsListed, ModelInfo, Said
 from cds_service.pipeline import Evaluation
 from fhir_adapter.model import IntervalSource, Result
 
@@ -25,15 +25,21 @@ EVALUATION, SUBJECT, DATA = "org.labcue.evaluation", "org.labcue.card", "org.lab
 
 
 def response(
-    evaluation: Evaluation, *, trace_id: str = "", where: Callable[[str], str] = lambda path: path
+    evaluation: Evaluation,
+    *,
+    trace_id: str = "",
+    where: Callable[[str], str] = lambda path: path,
+    listed: FlagsListed = "all",
 ) -> dict[str, Any]:
     """The response of one evaluation; texts in its language. ``where`` turns a FHIRPath of what was judged into a path of
     what was sent. Some of it are Structs: :func:`encoded` makes JSON of it."""
     verdict, language = evaluation.verdict, evaluation.language
     flags = verdict.flags
+    shown = verdict.listed(listed)
     timings = {f"{step}Ms": round(spent, 3) for step, spent in evaluation.timings.items()}
     found = {
-        "flags": _flags(flags, language, where),
+        "flags": _flags(shown, language, where),
+        "normalUnlisted": len(flags) - len(shown),
         "notAssessed": [
             _filled(
                 path=where(entry.path),

@@ -50,6 +50,7 @@ class Calls:
         call = call_of(request.scope)
         call.span.set_attributes(self._telemetry.attributes({names.HOOK: asked.service.hook}))
         gathered = await gather(asked, self._client, deadline, call)
+        listed = asked.listed or settings.answer_flags
         language = language_of(request.headers.get("accept-language", ""))
         joined = gathered.joined
         if joined is None:
@@ -57,7 +58,7 @@ class Calls:
 
         def write(evaluation: Evaluation) -> bytes:
             check_patient(evaluation.patient, asked)
-            found = answer.response(evaluation, trace_id=call.trace_id, where=joined.where)
+            found = answer.response(evaluation, trace_id=call.trace_id, where=joined.where, listed=listed)
             found["extension"][answer.DATA] = parts(gathered)
             return answer.encoded(found)
 

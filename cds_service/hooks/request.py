@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from cds_service.domain import FlagsListed
 from cds_service.hooks.services import Service
 from fhir_adapter.errors import InvalidInput, NotJson, Violation
 from fhir_adapter.guard import Checked, checked
@@ -24,6 +25,8 @@ _FHIR_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _FIELDS = ("patientId", "userId", "encounterId", "draftOrders")
 """What hooks have in their context besides observations."""
 _PLACE = re.compile(r" - at `\$(.*)`$")
+ASKED = "org.labcue.request"
+"""Key of the extension in which a call says how it wants to be answered."""
 MAX_TEXT = 4096
 MAX_TOKEN = 16384
 
@@ -54,6 +57,13 @@ class _Authorization(msgspec.Struct):
     patient: str | None = None
 
 
+_LISTED: Mapping[str, FlagsListed] = {"all": "all", "abnormal": "abnormal"}
+
+
+class _Wishes(msgspec.Struct):
+    flags: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """The caller's token for its own FHIR server. It is used for this call and never shown, stored or logged."""
@@ -71,6 +81,8 @@ class HookCall:
     prefetch: Mapping[str, Raw] = field(repr=False)
     fhir_server: str | None = None
     token: Token | None = None
+    listed: FlagsListed | None = None
+    """Which flags the answer is to list; None where the call doesn't say."""
 
     @property
     def user(self) -> str | None:
@@ -125,10 +137,10 @@ class _Reading:
         prefetch = self._object("prefetch")
         server = self._server()
         token = self._token(server, patient_id)
-        self._object("extension")
+        listed = self._listed(self._object("extension"))
         if self._faults or service is None:
             raise InvalidInput(violations=tuple(self._faults))
-        return HookCall(service, patient_id, context or {}, prefetch or {}, server, token)
+        return HookCall(service, patient_id, context or {}, prefetch or {}, server, token, listed)
 
     def _fault(self, path: str, said: str) -> None:
         self._faults.append(Violation(path, said))
@@ -249,6 +261,19 @@ class _Reading:
         if sent.patient is not None and patient_id and sent.patient != patient_id:
             self._fault("fhirAuthorization.patient", "must be the patient of the context")
         return Token(sent.access_token)
+
+    def _listed(self, extension: Mapping[str, bytes] | None) -> FlagsListed | None:
+        raw = (extension or {}).get(ASKED)
+        if raw is None or raw == b"null":
+            return None
+        try:
+            said = msgspec.json.decode(raw, type=_Wishes).flags
+        except msgspec.ValidationError as error:
+            self._fault(*placed(f"extension.{ASKED}", error))
+            return None
+        if said is not None and said not in _LISTED:
+            self._fault(f"extension.{ASKED}.flags", f"must be one of {', '.join(_LISTED)}")
+        return None if said is None else _LISTED.get(said)
 
 
 def _visible(text: str) -> bool:

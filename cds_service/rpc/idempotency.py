@@ -73,7 +73,7 @@ class Answers:
         self._drop_old()
         if not request.request_id or self._entries == 0:
             return await work()
-        head = f"{request.language}\0{adapter or ''}\0{request.user}\0"
+        head = f"{request.language}\0{adapter or ''}\0{request.user}\0{request.flags}\0"
         digest = _digest(head.encode() + request.bundle)
         while (known := self._kept.get(request.request_id)) is not None:
             if known.digest != digest:

@@ -13,6 +13,7 @@ import grpc
 
 from cds_service import words
 from cds_service.backend import Backend
+from cds_service.domain import FlagsListed
 from cds_service.errors import known
 from cds_service.pipeline import Evaluation
 from cds_service.records.feedback import Feedback
@@ -31,6 +32,7 @@ ADAPTER = "labcue-adapter"
 MAX_USER = 256
 MAX_STREAM_WORK = 16
 """Bundles of one stream that are read, judged or not yet sent back; the stream isn't read further until one is."""
+_LISTED: dict[int, FlagsListed] = {cds_pb2.FLAG_SELECTION_ALL: "all", cds_pb2.FLAG_SELECTION_ABNORMAL: "abnormal"}
 _OUTCOMES = {cds_pb2.FEEDBACK_OUTCOME_ACCEPTED: "accepted", cds_pb2.FEEDBACK_OUTCOME_OVERRIDDEN: "overridden"}
 
 
@@ -172,6 +174,8 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
         check_id(request.request_id)
         if len(request.user) > MAX_USER:
             raise InvalidInput(violations=(Violation("user", f"at most {MAX_USER} characters"),))
+        if request.flags and request.flags not in _LISTED:
+            raise InvalidInput(violations=(Violation("flags", "must be one of FlagSelection"),))
         if len(request.bundle) > self._settings.max_bundle_bytes:
             raise LimitExceeded(violations=(Violation("bundle", f"at most {self._settings.max_bundle_bytes} bytes"),))
 
@@ -184,8 +188,10 @@ class Servicer(cds_pb2_grpc.LabDecisionSupportServicer):
         *,
         refuse: bool = True,
     ) -> cds_pb2.EvaluateResponse:
+        listed = _LISTED.get(request.flags, self._settings.answer_flags)
+
         def write(evaluation: Evaluation) -> cds_pb2.EvaluateResponse:
-            return wire.to_response(evaluation, trace_id=call.trace_id)
+            return wire.to_response(evaluation, trace_id=call.trace_id, listed=listed)
 
         return await self._evaluator.evaluate(
             request.bundle,

@@ -8,20 +8,22 @@ from google.protobuf import json_format
 
 from cds_service import said, words
 from cds_service.clinical.show import interval_text, unit_text, value_text
-from cds_service.domain import Action, Basis, Card, Derived, Flag, Held, ModelInfo
+from cds_service.domain import Action, Basis, Card, Derived, Flag, FlagsListed, Held, ModelInfo
 from cds_service.pipeline import Evaluation
 from labcue.v1 import cds_pb2
 
 
-def to_response(evaluation: Evaluation, *, trace_id: str = "") -> cds_pb2.EvaluateResponse:
+def to_response(evaluation: Evaluation, *, trace_id: str = "", listed: FlagsListed = "all") -> cds_pb2.EvaluateResponse:
     """The response of one evaluation; texts in its language."""
     verdict, language = evaluation.verdict, evaluation.language
     response = cds_pb2.EvaluateResponse()
     for card in evaluation.cards:
         _card(response.cards.add(), card, verdict.flags)
     out = response.extension.evaluation
-    for flag in verdict.flags:
+    shown = verdict.listed(listed)
+    for flag in shown:
         _flag(out.flags.add(), flag, language)
+    out.normal_unlisted = len(verdict.flags) - len(shown)
     for entry in verdict.not_assessed:
         out.not_assessed.add(
             path=entry.path,

@@ -133,7 +133,8 @@ class Judge:
                 return None
             about, at, output = f"Patient/{patient}", self._now(), self._settings.subscription_output
             if output == "webhook":
-                response = answer.response(evaluation, trace_id=call.trace_id, where=joined.where)
+                listed = self._settings.answer_flags
+                response = answer.response(evaluation, trace_id=call.trace_id, where=joined.where, listed=listed)
                 return resource.webhook(response, patient=about, key=key, at=at)
             return resource.body(output, evaluation, patient=about, key=key, at=at)
 

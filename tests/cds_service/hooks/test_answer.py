@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cds_service.config import Settings
+from cds_service.domain import FlagsListed
 from cds_service.hooks import answer
 from cds_service.inference.fake import FakeEngine
 from cds_service.pipeline import Pipeline
@@ -30,12 +31,15 @@ def members(value: Any, path: str = "$") -> Iterator[tuple[str, Any]]:
 @pytest.mark.parametrize("language", ["en", "fr"])
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
 @pytest.mark.parametrize("engine", [None, FakeEngine()], ids=["rules", "model"])
-def test_the_json_is_that_of_the_other_door(file: Path, language: str, engine: Any, known_analytes: Catalog) -> None:
+@pytest.mark.parametrize("listed", ["all", "abnormal"])
+def test_the_json_is_that_of_the_other_door(
+    file: Path, language: str, engine: Any, listed: FlagsListed, known_analytes: Catalog
+) -> None:
     evaluation = Pipeline(Settings(engine="none"), known_analytes, engine).evaluate(
         file.read_bytes(), language=language
     )
     evaluation = replace(evaluation, audit_id="a")
-    ours = json.loads(answer.encoded(answer.response(evaluation, trace_id="t" * 32)))
-    assert ours == wire.to_json(wire.to_response(evaluation, trace_id="t" * 32))
+    ours = json.loads(answer.encoded(answer.response(evaluation, trace_id="t" * 32, listed=listed)))
+    assert ours == wire.to_json(wire.to_response(evaluation, trace_id="t" * 32, listed=listed))
     empty = [path for path, value in members(ours) if value in (None, "", [], {}) and path != "$.cards"]
     assert empty == []

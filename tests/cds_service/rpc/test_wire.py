@@ -73,6 +73,9 @@ def test_every_example_is_a_response_of_cds_hooks(pipeline: Pipeline, file: Path
     assert all({"path", "reason", "code"} <= set(entry) for entry in missing)
     assert (out["traceId"], out["auditId"], out["language"]) == ("0" * 31 + "1", "a1", language)
     assert out["catalogVersion"] == pipeline.catalog.version
+    few = to_response(evaluation, listed="abnormal").extension.evaluation
+    assert list(few.flags) == [flag for flag in response.extension.evaluation.flags if flag.abnormal]
+    assert len(few.flags) + len(few.not_assessed) + few.normal_unlisted == few.observations
     assert json_format.ParseDict(shown, cds_pb2.EvaluateResponse()) == response
 
 

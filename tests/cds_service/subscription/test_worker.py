@@ -66,6 +66,16 @@ async def test_a_webhook_gets_the_answer_and_only_its_own_token(begin: Begin) ->
         assert made["cards"][0]["indicator"] == "critical"
 
 
+@pytest.mark.parametrize(("flags", "unlisted"), [("all", None), ("abnormal", 1)])
+async def test_a_webhook_gets_the_flags_that_are_set(begin: Begin, flags: str, unlisted: int | None) -> None:
+    async with ehr_server(results={"k": HIGH, "ok": GOOD}) as ehr:
+        given = {"subscription_output": "webhook", "subscription_target": f"{ehr.base}/hook", "answer_flags": flags}
+        async with begin(ehr, **given) as process:
+            receive(process, "event-notification", {1: f"{ehr.base}/Observation/k"})
+            await work(process)
+        assert one(ehr)["extension"]["org.labcue.evaluation"].get("normalUnlisted") == unlisted
+
+
 async def test_a_resource_that_came_along_is_not_read_again(begin: Begin) -> None:
     async with ehr_server() as ehr, begin(ehr) as process:
         receive(process, "event-notification", {1: "Observation/k"}, HIGH)
