@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from typing import Final, cast
 
@@ -18,6 +19,7 @@ _DIGITS = frozenset("-0123456789")
 _NOTHING = ("", "null")
 _INFINITE = math.inf
 _UNITY = frozenset({"1", "{titer}", "{ratio}"})
+_SIMPLE = re.compile(r"[A-Za-z]+\Z")
 
 UNSUPPORTED: Final = (
     "valueSampledData",
@@ -46,6 +48,38 @@ _AGE_WORDS = {
 NOT_LABORATORY = frozenset(
     {"vital-signs", "survey", "social-history", "imaging", "exam", "therapy", "activity", "procedure"}
 )
+AT_THE_BEDSIDE = frozenset(
+    {
+        *(
+            "2339-0",
+            "2340-8",
+            "2341-6",
+            "2345-7",
+            "15074-8",
+            "14743-9",
+            "14749-6",
+            "32016-8",
+            "41651-1",
+            "41653-7",
+            "14760-3",
+        ),
+        *(
+            "14770-2",
+            "1558-6",
+            "14771-0",
+            "53060-9",
+            "2524-7",
+            "32693-4",
+            "6301-6",
+            "34714-6",
+            "46418-0",
+            "718-7",
+            "59260-0",
+        ),
+    }
+)
+"""LOINC of what meters measure: glucose, ketones, lactate, INR, haemoglobin. Devices file them under vital signs; they are laboratory
+results all the same, with critical limits."""
 
 
 class Fault(Exception):
@@ -205,12 +239,15 @@ def _ratio(sent: wire.Ratio) -> Value | None:
         if above.comparator:
             raise Fault("unsupported-value")
         return Titre(above.number, below.number, f"{above.text}:{below.text}")
-    if below.number != 1:
+    many = f"{below.number:g}"
+    if below.number != 1 and (_without_unit(below) or not _SIMPLE.match(below.unit or "") or not many.isdigit()):
         raise Fault("unsupported-value")
     if _without_unit(below):
         return above
-    unit = f"{'' if _without_unit(above) else above.unit}/{below.unit}"
-    shown = f"{'' if _without_unit(above) else above.shown_unit}/{below.shown_unit}"
+    over = below.unit if below.number == 1 else f"({many}.{below.unit})"
+    over_shown = below.shown_unit if below.number == 1 else f"{many} {below.shown_unit}"
+    unit = f"{'' if _without_unit(above) else above.unit}/{over}"
+    shown = f"{'' if _without_unit(above) else above.shown_unit}/{over_shown}"
     return Quantity(above.number, unit, above.comparator, above.text, shown)
 
 

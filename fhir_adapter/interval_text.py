@@ -77,7 +77,8 @@ _SURELY_GROUPED = re.compile(
 class Bounds(Struct, frozen=True):
     """A parsed interval: numbers in ``unit`` (None where the text named none).
 
-    ``grouped``: its numbers, read here as decimals, may as well be thousands, with this sign between the groups."""
+    ``grouped``: its numbers, read here as decimals, may as well be thousands, with this sign between the groups. ``shown``: the words
+    for its unit, where a Quantity had both."""
 
     low: float | None = None
     high: float | None = None
@@ -86,6 +87,7 @@ class Bounds(Struct, frozen=True):
     high_inclusive: bool = True
     text: str = ""
     grouped: Grouped | None = None
+    shown: str | None = None
 
 
 @lru_cache(maxsize=4096)

@@ -26,16 +26,17 @@ def bounds(reference: ReferenceRange) -> Bounds | tuple[str, ...] | None:
         return parse_text(reference.text) if reference.text else None
     if low is not None and high is not None and low.number > high.number:
         return None
-    unit = (low.unit if low is not None else None) or (high.unit if high is not None else None)
+    named = low if low is not None and low.unit else high
     return Bounds(
         low.number if low is not None else None,
         high.number if high is not None else None,
-        unit,
+        None if named is None else named.unit,
         low_inclusive=low is None or low.comparator != ">",
         high_inclusive=high is None or high.comparator != "<",
         text=show(
             _digits(low), _digits(high), high is None or high.comparator != "<", low is None or low.comparator != ">"
         ),
+        shown=None if named is None else named.shown_unit,
     )
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from fhir_adapter import doubts, intervals, units
+from fhir_adapter import doubts, intervals, printed, two_units, units
 from fhir_adapter.catalog import Analyte, Catalog
 from fhir_adapter.catalog.recognise import LOINC_SYSTEMS
 from fhir_adapter.intervals import Bounds
@@ -71,7 +71,7 @@ class _Places:
         value = result.value
         measured = value if isinstance(value, Measured) else None
         age = age_years(self._patient.birth_date, result.effective or result.issued)
-        form = None if measured is None else (measured.unit, measured.from_text)
+        form = None if measured is None else (measured.unit, measured.shown_unit, measured.from_text)
         state = pregnancy(self._patient, result) if self._patient.pregnant else NOT_PREGNANT
         same = (
             result.codings,
@@ -127,10 +127,15 @@ class _Places:
         if unit is None and measured is not None and measured.from_text:
             # A string has no place for a unit: the laboratory prints it on the line of its own interval, in that unit.
             unit = next((found.unit for found in own if found.unit), None)
+        if unit is None and measured is not None and (named := printed.unit_in_name(result.name)) is not None:
+            unit = named[1]
         analyte = _analyte(result, unit, self._catalog, site) or _by_interval(result, unit, own, self._catalog)
         display = _display(result, analyte)
         if measured is None:
             return _Setting(analyte, display, expected)
+        if unit is not None and measured.unit == unit and measured.shown_unit != unit:
+            unit = two_units.settled(measured, own, analyte)
+            own = [two_units.beside(bound, measured, unit) for bound in own]
 
         problem: str | None = None
         own = [found for found in own if not doubts.placeholder(found, analyte)]
@@ -145,7 +150,7 @@ class _Places:
             else:
                 interval = usual_interval(analyte, scale, unit, patient.sex, age, result, state)
                 problem = None if interval is not None else problem
-        critical = _lab_critical(result, patient, age, unit, analyte, interval)
+        critical = _lab_critical(result, measured, patient, age, unit, analyte, interval)
         if critical is None and analyte is not None and scale is not None:
             critical = in_keeping(usual_critical(analyte, scale, unit, age), interval)
         return _Setting(analyte, display, expected, unit, scale, interval, critical, problem)
@@ -269,6 +274,7 @@ def _lab_interval(
 
 def _lab_critical(
     result: Result,
+    measured: Measured,
     patient: Patient,
     age: float | None,
     unit: str | None,
@@ -285,7 +291,9 @@ def _lab_critical(
     highs: list[float] = []
     for reference in intervals.choose(result.ranges, "critical", patient, age):
         bound = intervals.bounds(reference)
-        if not isinstance(bound, Bounds) or (bound := _into(bound, unit, analyte)) is None:
+        if not isinstance(bound, Bounds):
+            continue
+        if (bound := _into(two_units.beside(bound, measured, unit), unit, analyte)) is None:
             continue
         for number, named in ((bound.low, lows), (bound.high, highs)):
             if number is None:

@@ -12,7 +12,20 @@ from typing import Literal, NamedTuple
 
 from msgspec import Raw, Struct
 
-from fhir_adapter import body, dates, elements, fasting, gestation, patient, repeated, strict, values, versions, wire
+from fhir_adapter import (
+    body,
+    dates,
+    elements,
+    fasting,
+    flags,
+    gestation,
+    patient,
+    printed,
+    repeated,
+    strict,
+    versions,
+    wire,
+)
 from fhir_adapter.errors import NoObservations, Violation
 from fhir_adapter.guard import checked
 from fhir_adapter.model import Answer, Intake, NotAssessed, Patient, Result
@@ -183,6 +196,7 @@ class _Reading:
             self._refuse_all(item, "not-the-patient")
             return
         categories, elsewhere = told.category
+        elsewhere = elsewhere and elements.AT_THE_BEDSIDE.isdisjoint(told.code.loinc)
         effective = self._moment(sent.effectiveDateTime) if sent.effectiveDateTime else dates.effective(sent)
         if _CONTEXT.isdisjoint(told.code.loinc):
             pass
@@ -256,12 +270,17 @@ class _Reading:
         if isinstance(told.ranges, elements.Fault):
             self._refuse(path + told.ranges.element, told.ranges.code, reference, told)
             return
+        if value is None and sent.dataAbsentReason is None and not group:
+            value = _flag_alone(told.interpretation)
         if value is None:
             code = "data-absent" if sent.dataAbsentReason is not None else "group" if group else "no-value"
             self._refuse(path, code, reference, told, sent.dataAbsentReason)
             return
-        if isinstance(value, Answer) and told.ranges and sent.valueString is not None:
-            value = values.without_flag(value.text) or value
+        ranges, interpretation = told.ranges, told.interpretation
+        if isinstance(value, Answer) and sent.valueString is not None:
+            value, interval, flag = printed.line(value, has_interval=bool(ranges))
+            ranges = ranges if interval is None else (interval,)
+            interpretation = interpretation or (() if flag is None else (flag,))
         self._count += 1
         self._results.append(
             Result(
@@ -274,8 +293,8 @@ class _Reading:
                 shared.subject,
                 shared.effective,
                 shared.issued,
-                told.ranges,
-                told.interpretation,
+                ranges,
+                interpretation,
                 shared.categories,
                 shared.specimen,
                 shared.method,
@@ -310,6 +329,12 @@ class _Reading:
             found = self._specimens.get(unversioned(text))
         found = found or _Drawn()
         return found if found.words else found._replace(words=sent.display)
+
+
+def _flag_alone(interpretation: tuple[str, ...]) -> Answer | None:
+    """The laboratory's flag in the place of a value that it didn't send: beyond what it can measure ("HX"), an antibiotic's "R"."""
+    said = flags.instead(interpretation)
+    return None if said is None else Answer(said)
 
 
 def _drawn(raw: Raw) -> _Drawn:

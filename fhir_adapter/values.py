@@ -68,6 +68,10 @@ _THOUSANDS_COMMA = re.compile(
 """The last as India groups: 2,50,000."""
 _THOUSANDS_DOT = re.compile(r"[-+]?[1-9]\d{0,2}(?:\.\d{3})+,\d+\Z", re.ASCII)
 _THOUSANDS_SPACE = re.compile(rf"[-+]?[1-9]\d{{0,2}}(?:[{_SPACES}']\d{{3}})+(?:[.,]\d+)?\Z", re.ASCII)
+_SPACED_THOUSANDS = re.compile(
+    rf"(?:{_WORDS})?\s*(?P<digits>[1-9]\d{{0,2}}(?: \d{{3}})+)(?:[.,]\d+)?\s*(?:[^\W\d]\S*|/\S+)\Z", re.IGNORECASE
+)
+"""Groups of three with a plain space between them, and a unit after them: "1 250 mg/dL". Without one they may be two numbers."""
 _LOOKS_LIKE_UNIT = re.compile(r"[/%^*\u00b0\u00b5\u03bc\u2030]")
 _SIMPLE_UNITS = frozenset(
     {"mg", "ug", "mcg", "ng", "pg", "kg", "mol", "mmol", "umol", "nmol", "pmol", "fmol", "meq", "osm", "mosm", "kat"}
@@ -97,6 +101,8 @@ def parse_text(text: str, unit: str | None = None, shown_unit: str | None = None
     said = text.strip()
     if not said or len(said) > MAX_TEXT:
         return Answer(said)
+    if " " in said and (found := _SPACED_THOUSANDS.match(said)) is not None:
+        said = said.replace(found["digits"], found["digits"].replace(" ", ""), 1)
     if "^" in said and (found := _STRUCTURED.match(said)) is not None:
         said = f"{found['sign'] or ''}{found['first']}".lstrip("=")
         said += f"{found['between'] or ''}{found['second'] or ''}"

@@ -27,8 +27,12 @@ _MEANING: dict[str, Code] = {
     "DET": "A",
     "RR": "A",
     "WR": "A",
+    "R": "A",
+    "NS": "A",
+    "S": "N",
 }
-"""Codes that say normal or abnormal. Trends (U, D, B, W), susceptibility (S, I, R) and "not assessable" say neither."""
+"""Codes that say normal or abnormal. A drug that an organism resists is a finding, as the word "resistant" is. Trends (U, D, B, W),
+an intermediate susceptibility and "not assessable" say neither."""
 
 _URGENCY = ("N", "A", "L", "H", "AA", "LL", "HH")
 

@@ -55,7 +55,10 @@ _ORGANISM = re.compile(
     r"\b(?:E\. ?coli|S\. ?aureus|MRSA|VRE|Escherichia|Staphylococc\w*|Streptococc\w*|Enterococc\w*|Klebsiella|Pseudomonas|"
     r"Proteus|Enterobacter|Serratia|Acinetobacter|Salmonella|Shigella|Campylobacter|Haemophilus|Neisseria|Listeria|"
     r"Legionella|Bacteroides|Clostridi\w*|Clostridioides|Mycobacteri\w*|Candida|Aspergillus|Cryptococc\w*|Plasmodium|"
-    r"Trypanosoma|Leishmania|Babesia|Giardia|Entamoeba|Cryptosporidium|Strongyloides|Schistosoma)\b",
+    r"Trypanosoma|Leishmania|Babesia|Giardia|Entamoeba|Cryptosporidium|Strongyloides|Schistosoma|Morganella|Citrobacter|"
+    r"Providencia|Stenotrophomonas|Burkholderia|Moraxella|Yersinia|Vibrio|Aeromonas|Brucella|Bordetella|Borrelia|Treponema|"
+    r"Chlamydia|Mycoplasma|Ureaplasma|Nocardia|Actinomyces|Fusobacterium|Prevotella|Helicobacter|Gardnerella|Pasteurella|"
+    r"Eikenella|Kingella|Hafnia|Raoultella|Histoplasma|Coccidioides|Blastomyces|Pneumocystis|Trichomonas|Toxoplasma)\b",
     re.IGNORECASE,
 )
 """Genera that laboratories name; alone, or with no word against them, the name is the finding."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from fhir_adapter.catalog.choose import ADULT_AGE, choose_interval
 from fhir_adapter.catalog.delta import DeltaLimit
-from fhir_adapter.catalog.recognise import LOINC_SYSTEMS, NPU, by_name, by_reading, contradicts, measured_in
+from fhir_adapter.catalog.recognise import LOINC_SYSTEMS, NPU, by_name, by_reading, contradicts, fits, measured_in
 from fhir_adapter.catalog.specimens import specimen_group, vessel
 from fhir_adapter.model import Coding, Sex
 
@@ -126,8 +126,9 @@ class Catalog:
         """LOINC first; without a known one, the name (code.text, displays) against names and aliases, folded for case,
         accents and punctuation, and only where the specimen does not contradict. None if unknown.
 
-        One exception, for laboratories that send the code of the count with a percentage (or the other way round):
-        there the name decides, if it names an analyte in that unit.
+        One exception, for laboratories that send the code of the count with a percentage (or the other way round), or of
+        another test ("Hemoglobin" in g/dL under the code of carboxyhaemoglobin, a share): where the unit isn't the coded
+        test's, the name decides, if it names an analyte in that unit.
 
         A code of LOINC's without its system counts last, and only with a unit of its analyte: the digits alone may be another
         system's.
@@ -139,7 +140,7 @@ class Catalog:
         for coding in codings:
             if coding.code is not None and coding.system in LOINC_SYSTEMS:
                 coded = self.by_loinc.get(coding.code)
-                if coded is not None and not contradicts(coded, unit):
+                if coded is not None and fits(coded, unit) and not contradicts(coded, unit):
                     return coded
             elif coding.code is not None and not coding.system and unit:
                 bare = self.by_loinc.get(coding.code)
@@ -151,7 +152,9 @@ class Catalog:
         for recognise in (by_name, by_reading) if coded is None else (by_name,):
             for text in texts:
                 if (found := recognise(self.by_name, text, unit, group)) is not None:
-                    return self._drawn(found, specimen) if coded is None or not contradicts(found, unit) else coded
+                    if coded is None:
+                        return self._drawn(found, specimen)
+                    return found if fits(found, unit) and not contradicts(found, unit) else coded
         return coded or unnamed
 
     def _drawn(self, found: Analyte, specimen: str | None) -> Analyte:

@@ -78,7 +78,7 @@ def _read(names: Mapping[str, Analyte], one: Reading, unit: str | None, group: s
         return None
     where, kind = group or one.group, sent or one.kind
     found = _named(names, one.name, unit, where, kind)
-    if found is None or not _fits(found, unit) or (one.kind is not None and unit_kind(found.unit) != one.kind):
+    if found is None or not fits(found, unit) or (one.kind is not None and unit_kind(found.unit) != one.kind):
         return None
     if one.cellfree and found.id in _IN_CELLS:
         return None
@@ -116,7 +116,7 @@ def _another_quantity(analyte: Analyte, unit: str | None) -> bool:
     return _scaled(analyte, unit) is None
 
 
-def _fits(analyte: Analyte, unit: str | None) -> bool:
+def fits(analyte: Analyte, unit: str | None) -> bool:
     """Whether a unit, where one that is known came along, is one of the analyte's; a test answered in words has none."""
     if not unit or units.normalize_unit(unit) is None:
         return True

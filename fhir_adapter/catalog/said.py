@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 from fhir_adapter.catalog.specimens import specimen_group
 from fhir_adapter.folding import fold
+from fhir_adapter.printed import unit_in_name
 
 Kind = Literal["%", "10*9/L"]
 
@@ -113,6 +114,8 @@ _SYSTEMS = {
     "URINE": "urine",
     "Hb(B)": "blood",
 }
+_CODE_FIRST = re.compile(r"\s*(?:\d{1,5}-\d\s+|\d{4,8}\s*[-:.]?\s+|\d{4,8}\s*[:-]\s*)(?P<rest>[^\W\d].*)\Z")
+"""A code of LOINC's form or of the laboratory's own, printed before the name: "2093-3 Cholesterol", "001032 - Glucose"."""
 _LONGEST = 120
 _LOINC_NAME = re.compile(
     r"(?P<component>[^\[\]]+?)(?: \[(?P<property>[^\]]+)\])? in (?P<system>(?:Serum|Plasma|Blood|Urine|Urine sediment|Cerebral spinal fluid|"
@@ -126,6 +129,10 @@ def readings(text: str) -> tuple[Reading, ...]:
     """What a name may say without its additions, the nearest to it first; not the name itself."""
     if len(text) > _LONGEST:
         return ()
+    if (bare := unit_in_name(text)) is not None:
+        return tuple(dict.fromkeys((Reading(fold(bare[0])), *readings(bare[0]))))
+    if match := _CODE_FIRST.match(text):
+        return tuple(dict.fromkeys((Reading(fold(match["rest"])), *readings(match["rest"]))))
     if match := _LOINC_NAME.match(text.strip()):
         return () if match["property"] == "Partial pressure" else (_loinc_reading(match),)
     group: str | None = None

@@ -411,3 +411,15 @@ def test_capillary_oxygen_has_an_interval_for_newborns_alone(catalog: Catalog) -
     assert oxygen.interval_for(sex="male", age_years=0.01, pregnant=None) is not None
     assert oxygen.interval_for(sex="male", age_years=40, pregnant=None) is None
     assert oxygen.critical == ()
+
+
+def test_a_code_that_its_unit_contradicts_yields_to_a_name_that_has_that_unit() -> None:
+    carboxyhaemoglobin = (Coding("http://loinc.org", "20563-3", "Carboxyhemoglobin/Hemoglobin.total in Blood"),)
+    known = load()
+    for unit, id in (("g/dL", "haemoglobin"), ("%", "carboxyhaemoglobin"), (None, "carboxyhaemoglobin")):
+        found = known.find(carboxyhaemoglobin, "Hemoglobin", unit=unit)
+        assert found is not None
+        assert found.id == id
+    found = known.find(carboxyhaemoglobin, "CO-Hb", unit="g/dL")
+    assert found is not None
+    assert found.id == "carboxyhaemoglobin"

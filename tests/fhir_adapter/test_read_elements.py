@@ -14,6 +14,7 @@ from tests.bundles import Json, bundle, observation
 K = observation("k", "2823-3", 6.9, "mmol/L", 3.5, 5.1)
 BARE = {name: value for name, value in K.items() if name not in ("valueQuantity", "referenceRange")}
 UCUM = "http://unitsofmeasure.org"
+SNOMED = "http://snomed.info/sct"
 
 
 def _one(change: Json, base: Json = BARE) -> Result:
@@ -74,6 +75,10 @@ def test_the_digits_survive(digits: str) -> None:
             Quantity(5, "mg/L", None, "5", "mg/L"),
         ),
         (
+            {"valueRatio": {"numerator": _quantity(5, "mg"), "denominator": _quantity(24, "h")}},
+            Quantity(5, "mg/(24.h)", None, "5", "mg/24 h"),
+        ),
+        (
             {"valueRatio": {"numerator": _quantity(5, "mg"), "denominator": _quantity(1)}},
             Quantity(5, "mg", None, "5", "mg"),
         ),
@@ -87,7 +92,8 @@ def test_values(change: Json, value: object) -> None:
     ("change", "code"),
     [
         ({"valueQuantity": {"value": 1, "comparator": "ad"}}, "unsupported-value"),
-        ({"valueRatio": {"numerator": _quantity(5, "mg"), "denominator": _quantity(24, "h")}}, "unsupported-value"),
+        ({"valueRatio": {"numerator": _quantity(5, "mg"), "denominator": _quantity(24)}}, "unsupported-value"),
+        ({"valueRatio": {"numerator": _quantity(5, "mg"), "denominator": _quantity(1.5, "h")}}, "unsupported-value"),
         ({"valueRatio": {"numerator": _quantity(1), "denominator": _quantity(0)}}, "unsupported-value"),
         ({"valueRange": {"low": _quantity(1, "g"), "high": _quantity(2, "mg")}}, "unsupported-value"),
         ({"valueSampledData": {}}, "unsupported-value"),
@@ -143,11 +149,54 @@ def _coded(*codes: str, **more: str) -> Json:
         ([{"text": "Below lower panic limits"}], ("LL",)),
         ([{"text": "Erniedrigt"}], ("L",)),
         ([{"text": "\u2191"}], ("H",)),
+        ([{"text": "CRITICALLY_LOW"}], ("LL",)),
+        ([{"coding": [{"system": SNOMED, "code": "281302008"}]}], ("H",)),
+        ([{"coding": [{"system": SNOMED, "code": "281300000", "display": "Below reference range"}]}], ("L",)),
+        ([{"coding": [{"system": SNOMED, "code": "281301001"}]}], ("N",)),
+        ([{"coding": [{"system": SNOMED, "code": "30714006"}]}], ("R",)),
+        ([{"coding": [{"system": SNOMED, "code": "119364003", "display": "Serum specimen"}]}], ()),
+        ([{"coding": [{"system": "urn:any", "code": "281302008"}]}], ()),
         ([], ()),
     ],
 )
 def test_interpretation(sent: object, codes: tuple[str, ...]) -> None:
     assert _one({"interpretation": sent}, K).interpretation == codes
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"interpretation": [_coded("HX")]}, "HX"),
+        ({"interpretation": [_coded("N"), _coded("B")]}, None),
+        ({"interpretation": [_coded("R")]}, "R"),
+        ({"interpretation": [_coded("S")]}, "S"),
+        ({"interpretation": [_coded("I")]}, None),
+        ({"interpretation": [_coded("H"), _coded("N")]}, None),
+        ({"interpretation": [_coded("LL")], "valueString": "___"}, "LL"),
+        ({"interpretation": [_coded("H")], "dataAbsentReason": {"text": "not done"}}, None),
+        ({"interpretation": [_coded("H")], "hasMember": [{"reference": "Observation/x"}]}, None),
+    ],
+)
+def test_a_flag_speaks_where_no_value_came(change: Json, said: str | None) -> None:
+    intake = read(json.dumps(BARE | change).encode())
+    assert [one.value for one in intake.results] == ([] if said is None else [Answer(said)])
+
+
+def test_what_a_meter_measures_is_judged_under_vital_signs_too() -> None:
+    code = {"coding": [{"system": "http://loinc.org", "code": "15074-8"}]}
+    sent = {"code": code, "category": [_coded("vital-signs")], "valueQuantity": _quantity(1.6, "mmol/L")}
+    assert isinstance(_one(sent).value, Quantity)
+    assert _why(sent | {"code": {"coding": [{"system": "http://loinc.org", "code": "8867-4"}]}}) == "not-laboratory"
+
+
+def test_a_string_brings_its_interval_and_its_flag() -> None:
+    one = _one({"valueString": "5.1 mmol/L [2.5-7.8]"})
+    assert (one.value, [found.text for found in one.ranges]) == (
+        Quantity(5.1, "mmol/L", None, "5.1", "mmol/L", from_text=True),
+        ["2.5-7.8"],
+    )
+    assert _one({"valueString": "6.2 (H)"}).interpretation == ("H",)
+    assert _one({"valueString": "6.2 (H)", "interpretation": [_coded("HH")]}).interpretation == ("HH",)
 
 
 @pytest.mark.parametrize(

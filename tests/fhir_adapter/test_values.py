@@ -27,6 +27,8 @@ from fhir_adapter.values import blank, number, parse_text, without_flag
         ("+2.3", 2.3, None, None, "+2.3"),
         ("0,123", 0.123, None, None, "0,123"),
         ("1,234,567", 1234567, None, None, "1,234,567"),
+        ("1 250 mg/dL", 1250, None, "mg/dL", "1250"),
+        (">100 000 CFU/mL", 100000, ">", "CFU/mL", "100000"),
         ("2,50,000", 250000, None, None, "2,50,000"),
         ("12,345.6", 12345.6, None, None, "12,345.6"),
         ("1.234,5", 1234.5, None, None, "1.234,5"),

@@ -209,6 +209,7 @@ def test_an_answer_without_a_conclusion_is_not_passed_over(text: str) -> None:
         ("Plasmodium falciparum seen", "A"),
         ("Klebsiella pneumoniae >100 000 CFU/mL", "A"),
         ("No Salmonella or Shigella", None),
+        ("Morganella morganii", "A"),
         ("Staphylococcus aureus: susceptible", "N"),
         ("Candida, see report", None),
         ("Plasmodium falciparum not seen", "N"),
@@ -216,4 +217,18 @@ def test_an_answer_without_a_conclusion_is_not_passed_over(text: str) -> None:
 )
 def test_an_organism_in_free_words_is_a_finding(text: str, code: str | None) -> None:
     found = potassium(code={"text": "Some culture"}, valueQuantity=None, valueString=text, referenceRange=None)
+    assert found.code == code
+
+
+@pytest.mark.parametrize(("said", "code"), [("R", "A"), ("NS", "A"), ("S", "N"), ("I", None)])
+def test_an_antibiotic_by_its_letter(said: str, code: str | None) -> None:
+    letter = [{"coding": [{"code": said}]}]
+    mic = {"value": 8}
+    found = potassium(code={"text": "Cefoxitin"}, valueQuantity=mic, interpretation=letter, referenceRange=None)
+    assert found.code == code
+
+
+@pytest.mark.parametrize(("colour", "code"), [("Yellow", "N"), ("Straw.", "N"), ("Red", "A"), ("Other", None)])
+def test_the_colour_of_urine(colour: str, code: str | None) -> None:
+    found = potassium(code={"text": "Color, UA"}, valueQuantity=None, valueString=colour, referenceRange=None)
     assert found.code == code
