@@ -328,7 +328,7 @@ NOT_ASSESSED_CODES: dict[str, str] = {
     "entered-in-error": "The result was entered in error.",
     "cancelled": "The test was cancelled.",
     "no-final-value": "The status says that there is no result yet.",
-    "status-unknown": "The status is missing or not one that FHIR defines.",
+    "status-unknown": "The status is not one that FHIR defines.",
     "superseded": "A corrected version of this result stands in the same bundle.",
     "data-absent": "The laboratory says that the value is absent.",
     "no-value": "There is no value to judge.",

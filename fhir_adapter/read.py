@@ -53,7 +53,8 @@ _NOT_JUDGED = {
     "specimen-in-process": "no-final-value",
 }
 _JUDGED = frozenset({"final", "amended", "corrected", "appended", "preliminary", "unknown"})
-"""http://hl7.org/fhir/observation-status, R4 to R6."""
+"""http://hl7.org/fhir/observation-status, R4 to R6. A result without any is judged as one whose status is "unknown": what was
+entered in error or withdrawn says so."""
 _CONTEXT = body.CODES | gestation.CODES | {patient.PREGNANCY_STATUS, fasting.STATUS}
 """LOINC of Observations that say something of the patient by which the results are judged."""
 _NAMELESS = repeated.Code()
@@ -187,9 +188,9 @@ class _Reading:
         if sent.implicitRules is not wire.EMPTY and wire.filled(sent.implicitRules):
             self._refuse_all(item, "modifier-extension", ".implicitRules")
             return
-        status = sent.status
+        status = (sent.status or "unknown").strip().lower()
         if status not in _JUDGED:
-            self._refuse_all(item, _NOT_JUDGED.get(status or "", "status-unknown"))
+            self._refuse_all(item, _NOT_JUDGED.get(status, "status-unknown"))
             return
         subject = self._subjects.of(sent.subject, item)
         if sent.focus or not subject.patient:
@@ -219,7 +220,7 @@ class _Reading:
         reference = sent.subject.reference if sent.subject is not None else None
         drawn = _Drawn() if sent.specimen is None else self._specimen(sent.specimen, item)
         shared = _Shared(
-            status or "",
+            status,
             reference,
             effective,
             self._moment(sent.issued) if sent.issued else None,

@@ -93,8 +93,9 @@ def _code(sent: bytes) -> Code:
 
 @_kept
 def _ranges(sent: bytes) -> tuple[ReferenceRange, ...] | elements.Fault:
+    found = wire.ranges(sent) or []
     try:
-        return elements.ranges(wire.ranges(sent) or [])
+        return elements.ranges(found if isinstance(found, list) else [found])
     except elements.Fault as fault:
         return elements.Fault(fault.code, fault.element)  # without the frames that it came from
 

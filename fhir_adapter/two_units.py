@@ -34,8 +34,10 @@ def settled(measured: Measured, own: Sequence[Bounds], analyte: Analyte | None) 
 
 
 def beside(bound: Bounds, measured: Measured, unit: str | None) -> Bounds:
-    """An interval that came with the same two units as its value: it is in the value's, whichever that is."""
-    return replace(bound, unit=unit) if _alike(bound, measured) else bound
+    """An interval that came with the same two units as its value, or only with the same words: it is in the value's, whichever that
+    is."""
+    words = measured.shown_unit is not None and bound.unit == measured.shown_unit
+    return replace(bound, unit=unit) if words or _alike(bound, measured) else bound
 
 
 def _alike(bound: Bounds, measured: Measured) -> bool:

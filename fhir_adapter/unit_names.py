@@ -74,7 +74,7 @@ def _pieces(folded: str) -> str | None:
 
 
 def _count(top: str) -> str | None:
-    top = re.sub(r"\{?(?:cells?|wbc|rbc|leuk|plt)\}?$", "", top) if top not in TOP else top
+    top = re.sub(r"\{?(?:cells?|cel|celulas|wbc|rbc|leuk|plt|platelets?)\}?$", "", top) if top not in TOP else top
     if top in TOP:
         return TOP[top]
     power = _POWER.match(top)

@@ -116,4 +116,6 @@ def back(number: float | None, scale: tuple[float, float]) -> float | None:
 
 def figures(number: float | None) -> str | None:
     """A limit as it is printed."""
-    return None if number is None else f"{number:.4g}"
+    if number is None:
+        return None
+    return f"{number:.4g}" if abs(number) < 10_000 else f"{float(f'{number:.4g}'):.10g}"

@@ -130,8 +130,8 @@ class Catalog:
         another test ("Hemoglobin" in g/dL under the code of carboxyhaemoglobin, a share): where the unit isn't the coded
         test's, the name decides, if it names an analyte in that unit.
 
-        A code of LOINC's without its system counts last, and only with a unit of its analyte: the digits alone may be another
-        system's.
+        A code of LOINC's without its system counts last, and only with a unit of its analyte, or for a test that has none: the
+        digits alone may be another system's.
 
         ``by_name`` also holds names that mean an analyte only in one specimen ("urine|glucose") or only in one kind
         of unit ("basophils@%"): see :mod:`fhir_adapter.catalog.recognise`.
@@ -142,9 +142,13 @@ class Catalog:
                 coded = self.by_loinc.get(coding.code)
                 if coded is not None and fits(coded, unit) and not contradicts(coded, unit):
                     return coded
-            elif coding.code is not None and not coding.system and unit:
+            elif coding.code is not None and not coding.system:
                 bare = self.by_loinc.get(coding.code)
-                if bare is not None and measured_in(bare, unit, specimen_group(specimen) or specimen_group(name)):
+                if bare is None:
+                    continue
+                if not unit:
+                    unnamed = unnamed or (bare if bare.unit is None else None)
+                elif measured_in(bare, unit, specimen_group(specimen) or specimen_group(name)):
                     unnamed = bare
         group = specimen_group(specimen)
         texts = [coding.code for coding in codings if coding.code and NPU.match(coding.code)]

@@ -5,6 +5,7 @@ brackets. Each reading says what the words taken off said; whether it holds is :
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -129,6 +130,8 @@ def readings(text: str) -> tuple[Reading, ...]:
     """What a name may say without its additions, the nearest to it first; not the name itself."""
     if len(text) > _LONGEST:
         return ()
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)  # full-width brackets and letters
     if (bare := unit_in_name(text)) is not None:
         return tuple(dict.fromkeys((Reading(fold(bare[0])), *readings(bare[0]))))
     if match := _CODE_FIRST.match(text):

@@ -423,3 +423,11 @@ def test_a_code_that_its_unit_contradicts_yields_to_a_name_that_has_that_unit() 
     found = known.find(carboxyhaemoglobin, "CO-Hb", unit="g/dL")
     assert found is not None
     assert found.id == "carboxyhaemoglobin"
+
+
+def test_a_bare_code_of_a_test_in_words_counts_without_its_system() -> None:
+    found = load().find((Coding(None, "600-7"),), None)
+    assert found is not None
+    assert found.id == "blood-culture"
+    assert load().find((Coding(None, "2823-3"),), None) is None
+    assert load().find((Coding("urn:local", "600-7"),), None) is None

@@ -70,6 +70,7 @@ def test_a_unit_in_a_name(name: str | None, found: tuple[str, str] | None) -> No
         ("Mean cell haemoglobin level", "pg", "mch"),
         ("Mean cell haemoglobin concentration", "g/L", "mchc"),
         ("Average Blood Glucose (Calc)", "mg/dL", "estimated-average-glucose"),
+        ("\u03b3\uff0d\uff27\uff34\uff08\u03b3\uff0d\uff27\uff34\uff30\uff09", "U/L", "ggt"),
         ("\u7a7a\u8179\u6642\u4e2d\u6027\u8102\u80aa", "mg/dL", "triglycerides"),
     ],
 )

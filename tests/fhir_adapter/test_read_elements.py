@@ -128,6 +128,11 @@ def test_statuses_that_are_judged_are_kept(status: str) -> None:
     assert _one({"status": status}, K).status == status
 
 
+@pytest.mark.parametrize(("sent", "status"), [(None, "unknown"), ("FINAL", "final"), ("Amended", "amended")])
+def test_a_status_left_out_or_in_capitals(sent: str | None, status: str) -> None:
+    assert _one({"status": sent}, K).status == status
+
+
 def _coded(*codes: str, **more: str) -> Json:
     return {"coding": [{"system": "urn:any", "code": code} for code in codes]} | more
 

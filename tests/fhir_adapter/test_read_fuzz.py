@@ -128,7 +128,7 @@ def _places(node: Any) -> list[tuple[Any, Any]]:
 def test_the_seed_is_valid() -> None:
     intake = read(json.dumps(WHOLE).encode())
     assert intake.observations == 13
-    assert len(intake.results) == 8
+    assert len(intake.results) == 9
 
 
 @settings(max_examples=500, deadline=None)

@@ -36,6 +36,15 @@ def test_an_interval_in_the_same_words_holds(limits: Json) -> None:
     assert (one.interval.low, one.interval.high, one.interval.source) == (20, 42, "lab")
 
 
+def test_an_interval_with_the_same_words_alone_holds() -> None:
+    words = "thrombocytes in a microlitre"
+    value = {"value": 95000, "unit": words, "system": UCUM, "code": "/uL"}
+    one = _placed("777-3", value, low={"value": 150000, "unit": words}, high={"value": 450000, "unit": words})
+    assert one.interval is not None
+    assert (one.interval.low, one.interval.source, one.unit) == (150000, "lab", "/uL")
+    assert one.critical is not None
+
+
 def test_an_interval_in_one_of_them_says_which() -> None:
     one = _placed("4548-4", {"value": 5.1} | MIXED, low={"value": 4, "unit": "%"}, high={"value": 6, "unit": "%"})
     assert one.unit == "%"
