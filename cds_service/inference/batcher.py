@@ -87,7 +87,7 @@ class Batcher:
         asked = [prompt for prompt in prompts if prompt.slots]
         if not asked:
             return [()] * len(prompts)
-        entry = Entry(engine, [_prepare(engine, prompt) for prompt in asked], deadline, cancelled)
+        entry = Entry(engine, _prepare(engine, asked), deadline, cancelled)
         self._waiting.put(entry)
         self._run()
         self._await(entry)
@@ -225,7 +225,7 @@ class _Job(Generic[T]):
             self.future.set_result(result)
 
 
-def _prepare(engine: Engine, prompt: Prompt) -> Prepared:
+def _prepare(engine: Engine, prompts: Sequence[Prompt]) -> Sequence[Prepared]:
     if isinstance(engine, Prepares):
-        return engine.prepare(prompt)
-    return Prepared(prompt, range(len(prompt.text) // CHARACTERS_A_TOKEN + 1), ())
+        return engine.prepare(prompts)
+    return [Prepared(prompt, range(len(prompt.text) // CHARACTERS_A_TOKEN + 1), ()) for prompt in prompts]

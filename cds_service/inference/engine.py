@@ -64,8 +64,8 @@ class Prepares(Protocol):
     """An engine whose prompts can be made tokens in the thread that brings them, so that the model's own thread only computes
     and a batch is packed by the tokens that are in it."""
 
-    def prepare(self, prompt: Prompt) -> Prepared:
-        """Safe from any thread, whatever the engine does meanwhile.
+    def prepare(self, prompts: Sequence[Prompt]) -> list[Prepared]:
+        """Those of one caller, in order. Safe from any thread, whatever the engine does meanwhile.
 
         Raises:
             PromptTooLong: beyond the context window.

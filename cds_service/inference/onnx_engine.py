@@ -81,12 +81,12 @@ class OnnxEngine:
             EngineAnswer: numbers that aren't probabilities.
             EngineError: another prompt version than the model's, or any other failure.
         """
-        answers = iter(self.score_prepared([self.prepare(prompt) for prompt in prompts if prompt.slots]))
+        answers = iter(self.score_prepared(self.prepare([prompt for prompt in prompts if prompt.slots])))
         return [next(answers) if prompt.slots else () for prompt in prompts]
 
-    def prepare(self, prompt: Prompt) -> Prepared:
+    def prepare(self, prompts: Sequence[Prompt]) -> list[Prepared]:
         """As :meth:`cds_service.inference.engine.Prepares.prepare`."""
-        return tokens.prepare(prompt, self._tokenizer, self._manifest, self._longest)
+        return tokens.prepare(prompts, self._tokenizer, self._manifest, self._longest)
 
     def score_prepared(self, rows: Sequence[Prepared]) -> list[tuple[SlotScores, ...]]:
         """As :meth:`score`, for what :meth:`prepare` gave."""

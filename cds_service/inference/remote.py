@@ -100,7 +100,7 @@ class RemoteEngine:
             Cancelled: ``cancelled`` says so.
         """
         longest = self._manifest.max_tokens or LONGEST
-        rows = [tokens.prepare(prompt, self._tokenizer, self._manifest, longest) for prompt in prompts]
+        rows = tokens.prepare(prompts, self._tokenizer, self._manifest, longest)
         return [self._ask(row, deadline, cancelled) for row in rows]
 
     @property

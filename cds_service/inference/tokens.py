@@ -19,26 +19,27 @@ SHORT = 1000
 """Characters of a prompt of one result or a few."""
 
 
-def prepare(prompt: Prompt, tokenizer: Tokenizer, manifest: Manifest, longest: int) -> Prepared:
-    """The prompt as tokens, at most ``longest`` of them.
+def prepare(prompts: Sequence[Prompt], tokenizer: Tokenizer, manifest: Manifest, longest: int) -> list[Prepared]:
+    """The prompts as tokens, at most ``longest`` of them each.
 
     Raises:
         PromptTooLong: more than that; nothing is cut off.
         EngineError: another prompt version than the model's, or a tokenizer that loses a slot.
     """
-    if prompt.version != manifest.prompt_version:
+    if any(prompt.version != manifest.prompt_version for prompt in prompts):
         raise EngineError("the model was trained on another prompt version")
-    # encode() keeps Python's lock. For the millisecond that a panel takes others go on meanwhile; for one result's 50 µs, getting the lock back
-    # takes longer than that among busy threads.
-    if len(prompt.text) <= SHORT:
-        encoding = tokenizer.encode(prompt.text)
-    else:
-        (encoding,) = tokenizer.encode_batch([prompt.text])
-    ids: list[int] = encoding.ids
-    if len(ids) > longest:
-        raise PromptTooLong
-    offsets = encoding.offsets
-    return Prepared(prompt, ids, slot_tokens(prompt, offsets), _head(prompt, offsets))
+    texts = [prompt.text for prompt in prompts]
+    # encode() keeps Python's lock, encode_batch() lets others go on meanwhile: worth it for a panel's millisecond; for one result's 50 µs,
+    # getting the lock back takes longer than that among busy threads.
+    short = sum(map(len, texts)) <= SHORT
+    encodings = [tokenizer.encode(text) for text in texts] if short else tokenizer.encode_batch(texts)
+    prepared = []
+    for prompt, encoding in zip(prompts, encodings, strict=True):
+        ids, offsets = encoding.ids, encoding.offsets
+        if len(ids) > longest:
+            raise PromptTooLong
+        prepared.append(Prepared(prompt, ids, slot_tokens(prompt, offsets), _head(prompt, offsets)))
+    return prepared
 
 
 def _head(prompt: Prompt, offsets: Sequence[tuple[int, int]]) -> int:

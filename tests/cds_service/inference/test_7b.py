@@ -126,7 +126,7 @@ def test_a_panel_of_twenty_through_mistral_7b_with_an_adapter(
     engine = MistralEngine(shared, manifest, ModelInfo("mistral-7b", "0", prompt_version=PROMPT_VERSION))
 
     prompt = render(make_panel(20))
-    tokens = len(engine.prepare(prompt).ids)
+    tokens = len(engine.prepare([prompt])[0].ids)
     began = time.perf_counter()
     adapted = engine.load_adapter(make_adapter(tmp_path / "wide"))
     attached = time.perf_counter() - began
