@@ -29,6 +29,14 @@ class Entry:
     done: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def part(self, tokens: int) -> tuple[int, int]:
+        """Where its next part ends, the rows from ``begun`` that are at most ``tokens`` together or else one, and their tokens."""
+        stop, cost = self.begun + 1, len(self.rows[self.begun].ids)
+        while stop < len(self.rows) and cost + len(self.rows[stop].ids) <= tokens:
+            cost += len(self.rows[stop].ids)
+            stop += 1
+        return stop, cost
+
     def fail(self, error: LabCueError) -> None:
         """Ends without scores."""
         with self._lock:
@@ -58,8 +66,8 @@ Row = tuple[Entry, int]
 
 
 class Waiting:
-    """At most ``limit`` entries, the longest unserved first. A pass takes a row of each in turn, so that a panel of many prompts
-    doesn't hold up the others."""
+    """At most ``limit`` entries, the longest unserved first. A pass takes up to half of its tokens of each in turn: a panel of that size goes
+    through in one, since in parts it would be as late as the last of them, and one of many more doesn't hold up the others."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -123,17 +131,18 @@ class Waiting:
             engine = self._entries[0].engine
             if isinstance(engine, PrefersSize):
                 tokens = min(tokens, engine.pass_tokens)
+            share = tokens // 2
             taken: list[Row] = []
             used = 0
             going = [entry for entry in self._entries if entry.engine is engine]
             while going:
                 still: list[Entry] = []
                 for entry in going:
-                    cost = len(entry.rows[entry.begun].ids)
+                    stop, cost = entry.part(share)
                     if taken and used + cost > tokens:
                         continue
-                    taken.append((entry, entry.begun))
-                    entry.begun += 1
+                    taken += ((entry, number) for number in range(entry.begun, stop))
+                    entry.begun = stop
                     used += cost
                     if entry.begun < len(entry.rows):
                         still.append(entry)

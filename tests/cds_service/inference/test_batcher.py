@@ -170,6 +170,32 @@ def test_a_pass_holds_tokens_not_requests_and_callers_take_turns() -> None:
         assert some.engine.passes == [[[99]], [[10], [1], [2]], [[11], [12], [13]], [[14], [15]]]
 
 
+def test_a_panel_of_several_prompts_goes_through_in_one_pass_where_half_of_it_holds_them() -> None:
+    with callers(tokens=COST * 6) as some:
+        first = some.hold()
+        panels = [some.ask(1, 2, 3), some.ask(11, 12, 13), some.ask(21, 22, 23), some.ask(*range(31, 36))]
+        some.engine.gate.set()
+        assert right(first.result(20), 99)
+        for panel, numbers in zip(panels, ((1, 2, 3), (11, 12, 13), (21, 22, 23), range(31, 36)), strict=True):
+            assert right(panel.result(20), *numbers)
+        assert some.engine.passes == [
+            [[99]],
+            [[1], [2], [3], [11], [12], [13]],
+            [[21], [22], [23], [31], [32], [33]],
+            [[34], [35]],
+        ]
+
+
+def test_a_panel_that_does_not_fit_beside_others_waits_for_the_next_pass_whole() -> None:
+    with callers(tokens=COST * 6) as some:
+        first = some.hold()
+        panels = [some.ask(1, 2), some.ask(11, 12), some.ask(21, 22, 23), some.ask(31, 32)]
+        some.engine.gate.set()
+        for done in (first, *panels):
+            done.result(20)
+        assert some.engine.passes == [[[99]], [[1], [2], [11], [12], [31], [32]], [[21], [22], [23]]]
+
+
 def test_an_engine_may_prefer_smaller_passes() -> None:
     engine = Telling()
     engine.pass_tokens = COST * 2  # type: ignore[attr-defined]
