@@ -141,8 +141,6 @@ def _coded(concept: wire.CodeableConcept) -> list[tuple[wire.Coding, str]]:
 
 
 def instead(codes: tuple[str, ...]) -> str | None:
-    """The code that speaks where no value came: one that calls the result abnormal, unless another calls it normal; or an antibiotic's
-    "S". A lone "N" says nothing of a result that isn't there."""
-    if "N" not in codes:
-        return next((code for code in codes if code in ABNORMAL), "S" if "S" in codes else None)
-    return None
+    """The code that speaks where no value came: one that calls the result abnormal, unless another calls it normal. "N" and "S" say
+    nothing of a result that isn't there."""
+    return None if "N" in codes else next((code for code in codes if code in ABNORMAL), None)

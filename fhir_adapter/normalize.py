@@ -16,7 +16,7 @@ from fhir_adapter import doubts, intervals, printed, two_units, units
 from fhir_adapter.catalog import Analyte, Catalog
 from fhir_adapter.catalog.recognise import LOINC_SYSTEMS
 from fhir_adapter.intervals import Bounds
-from fhir_adapter.model import Intake, Interval, Measured, Panel, PanelResult, Patient, Quantity, Result
+from fhir_adapter.model import Answer, Intake, Interval, Measured, Panel, PanelResult, Patient, Quantity, Result
 from fhir_adapter.priors import with_priors
 from fhir_adapter.scale import same_unit, scale_into
 from fhir_adapter.site.model import Around, Site, around
@@ -32,6 +32,7 @@ from fhir_adapter.usual import (
 )
 
 DAYS_A_YEAR = 365.2425
+_LITRES_OR_HOURS = frozenset({"L", "mL", "dL", "uL", "h", "min", "s", "d"})
 
 
 def normalize(intake: Intake, catalog: Catalog, site: Site | None = None) -> Panel:
@@ -68,6 +69,7 @@ class _Places:
         self._settings: dict[tuple[object, ...], _Setting] = {}
 
     def place(self, result: Result) -> PanelResult:
+        result = self._unlettered(result)
         value = result.value
         measured = value if isinstance(value, Measured) else None
         age = age_years(self._patient.birth_date, result.effective or result.issued)
@@ -111,6 +113,20 @@ class _Places:
             age_years=age,
             problem=found.problem,
         )
+
+    def _unlettered(self, result: Result) -> Result:
+        """The same, with its number read where a letter after it can only be a flag: a sodium of "118 L" is no volume."""
+        value = result.value
+        found = printed.lettered(value.text) if isinstance(value, Answer) and not value.codings else None
+        if found is None:
+            return result
+        analyte = _analyte(result, None, self._catalog, self._site) or self._catalog.find(
+            result.codings, result.name, specimen=result.specimen or "blood"
+        )
+        if analyte is None or analyte.unit is None or analyte.unit in _LITRES_OR_HOURS:
+            return result
+        number, flag = found
+        return replace(result, value=number, interpretation=result.interpretation or ((flag,) if flag else ()))
 
     def _setting(self, result: Result, measured: Measured | None, age: float | None, state: Pregnancy) -> _Setting:
         """Of the result no more is looked at than ``place`` compares."""

@@ -15,6 +15,7 @@ _WITH_INTERVAL = re.compile(
     r"(?P<value>[^\[\](){}]{1,60}?)\s*(?:\[(?P<square>[^\[\]]{3,60})\]|\((?P<round>[^()]{3,60})\))\s*\Z"
 )
 _SURE_FLAG = re.compile(r"\s*(?:\((?P<letters>HH?|LL?)\)|(?P<arrow>[\u2191\u2193\u25b2\u25bc]))\s*\Z")
+_LETTERED = re.compile(r"(?:\*+\s*|(?P<before>HH?|LL?)\s+)?[<>]?=?\s*\d[\d.,]*\s*(?:\*+|(?P<after>HH?|LL?))?\Z")
 _ARROWS = {"\u2191": "H", "\u25b2": "H", "\u2193": "L", "\u25bc": "L"}
 _UNIT_LAST = re.compile(r"(?P<name>.*\S)(?:\s*[(\[](?P<inner>[^()\[\]]{1,20})[)\]]|,?\s+(?P<bare>\S*[/%]\S*))\s*\Z")
 
@@ -58,6 +59,15 @@ def _with_interval(text: str) -> Line | None:
     if not isinstance(value, Quantity | Span):
         return None
     return Line(value, ReferenceRange(None, None, printed), flag)
+
+
+def lettered(text: str) -> tuple[Quantity, str | None] | None:
+    """The number and the flag of "118 L" or "*7.1", for a test whose unit is known to be neither litres nor hours."""
+    match = _LETTERED.match(text)
+    value = None if match is None else values.without_flag(text)
+    if match is None or not isinstance(value, Quantity):
+        return None
+    return value, (match["before"] or match["after"] or "").upper() or None
 
 
 @lru_cache(maxsize=4096)

@@ -145,7 +145,7 @@ def _answer(placed: PanelResult, answer: Answer) -> tuple[Code | None, list[Basi
     if found == "abnormal" and placed.analyte is not None and placed.analyte.id in CRITICAL_ANSWERS:
         bases.append(Basis("qualitative", Said("answer-critical"), citation=PHONED))
         return "AA", bases, True, ""
-    return ("A" if found == "abnormal" else "N"), bases, found == "abnormal" and by == "laboratory", ""
+    return ("A" if found == "abnormal" else "N"), bases, found == "abnormal" and by in ("laboratory", "organism"), ""
 
 
 def _laboratory_says(

@@ -10,7 +10,7 @@ from fhir_adapter.folding import fold
 from fhir_adapter.model import Answer, PanelResult
 
 Meaning = Literal["normal", "abnormal", "descriptive"]
-By = Literal["analyte", "laboratory", "words"]
+By = Literal["analyte", "laboratory", "organism", "words"]
 
 _MARKED = re.compile(r"\*[.\s]*\Z")
 """The laboratory's own mark on an answer ("RARE*"): what is usual elsewhere doesn't call that normal."""
@@ -47,7 +47,7 @@ def judge(placed: PanelResult, answer: Answer) -> tuple[Meaning, By] | None:
     if general is None and analyte is not None and analyte.unlisted_abnormal and not _OPEN.search(answer.text):
         return "abnormal", "analyte"
     if general is None and names_organism(answer.text):
-        return "abnormal", "words"
+        return "abnormal", "organism"
     return None if general is None else (general, "words")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fhir_adapter import catalog
-from fhir_adapter.model import Answer, Quantity, ReferenceRange
+from fhir_adapter.model import Answer, Intake, Patient, Quantity, ReferenceRange, Result
+from fhir_adapter.normalize import normalize
 from fhir_adapter.printed import Line, line, unit_in_name
 
 
@@ -37,6 +38,25 @@ def test_what_is_left_as_it_came(text: str) -> None:
 
 def test_a_letter_alone_is_a_flag_where_the_test_has_an_interval() -> None:
     assert line(Answer("6.2 H"), has_interval=True) == Line(_quantity(6.2, "6.2"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value", "flags"),
+    [
+        ("Sodium", "118 L", 118, ("L",)),
+        ("Sodium", "HH 171", 171, ("HH",)),
+        ("Potassium", "7.1*", 7.1, ()),
+        ("Urine volume", "2 L", None, ()),
+        ("Something else", "118 L", None, ()),
+        ("Sodium", "118 mmol", None, ()),
+    ],
+)
+def test_a_letter_is_a_flag_where_the_test_is_known(
+    name: str, text: str, value: float | None, flags: tuple[str, ...]
+) -> None:
+    result = Result("Observation", "Observation/1", (), name, Answer(text))
+    (one,) = normalize(Intake(Patient(), (result,), (), 1), catalog.load()).results
+    assert (one.number, one.result.interpretation) == (value, flags)
 
 
 @pytest.mark.parametrize(

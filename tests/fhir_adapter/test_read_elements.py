@@ -174,7 +174,7 @@ def test_interpretation(sent: object, codes: tuple[str, ...]) -> None:
         ({"interpretation": [_coded("HX")]}, "HX"),
         ({"interpretation": [_coded("N"), _coded("B")]}, None),
         ({"interpretation": [_coded("R")]}, "R"),
-        ({"interpretation": [_coded("S")]}, "S"),
+        ({"interpretation": [_coded("S")]}, None),
         ({"interpretation": [_coded("I")]}, None),
         ({"interpretation": [_coded("H"), _coded("N")]}, None),
         ({"interpretation": [_coded("LL")], "valueString": "___"}, "LL"),

@@ -232,3 +232,8 @@ def test_an_antibiotic_by_its_letter(said: str, code: str | None) -> None:
 def test_the_colour_of_urine(colour: str, code: str | None) -> None:
     found = potassium(code={"text": "Color, UA"}, valueQuantity=None, valueString=colour, referenceRange=None)
     assert found.code == code
+
+
+def test_a_named_organism_is_not_the_models_to_clear() -> None:
+    found = potassium(code={"text": "Culture"}, valueQuantity=None, valueString="Escherichia coli", referenceRange=None)
+    assert (found.code, found.floor) == ("A", True)
