@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import lru_cache
 
 from cds_service import said, words
 from cds_service.clinical.delta import TOLD_ALONE, step
+from cds_service.clinical.show import unit_text
 from cds_service.domain import Action, Basis, Derived, Flag, Pattern, Said, Suggestion
 from cds_service.markdown import escape, plain, table
-from fhir_adapter.model import Measured, NotAssessed, PanelResult
+from fhir_adapter.model import Interval, Measured, NotAssessed, PanelResult
 
 MAX_ROWS = 40
 """Rows of a table; the rest is counted, and stands in the response's flags."""
@@ -23,10 +25,13 @@ _known = lru_cache(maxsize=4096)(escape)
 
 
 class Writer:
-    """Writes in one language."""
+    """Writes of one verdict in one language."""
 
     def __init__(self, language: str) -> None:
         self.language = language
+        self._intervals: dict[tuple[int, str], str] = {}
+        self._minutes: dict[int, str] = {}
+        """Both by the thing itself: equal times of two zones are written differently."""
 
     def say(self, key: str, **params: str) -> str:
         """A text with its parameters as they are."""
@@ -143,10 +148,7 @@ class Writer:
 
     def _row(self, flag: Flag, times: bool) -> tuple[str, ...]:
         subject = flag.subject
-        interval = ""
-        if subject.interval is not None:
-            source = self.say(f"source-{subject.interval.source}")
-            interval = f"{_known(said.interval(subject, subject.interval, self.language))} ({source})"
+        interval = "" if subject.interval is None else self._interval(subject, subject.interval)
         value = escape(said.value(subject, self.language))
         basis = " ".join(
             escape(words.say(self.language, basis.said), 300)
@@ -155,8 +157,22 @@ class Writer:
         )
         shown = f"**{value}**" if flag.abnormal else value
         when = subject.result.effective
-        at = ((when.isoformat(" ", "minutes")[:16] if when is not None else ""),) if times else ()
+        at = (("" if when is None else self._minute(when)),) if times else ()
         return _known(self.name(subject)), shown, interval, words.flag_word(self.language, flag.code), *at, basis
+
+    def _interval(self, placed: PanelResult, interval: Interval) -> str:
+        """An interval and where it is from: results of one test share theirs."""
+        key = id(interval), unit_text(placed)
+        if key not in self._intervals:
+            shown = _known(said.interval(placed, interval, self.language))
+            self._intervals[key] = f"{shown} ({self.say(f'source-{interval.source}')})"
+        return self._intervals[key]
+
+    def _minute(self, when: datetime) -> str:
+        """A time to the minute: results of one draw share theirs."""
+        if id(when) not in self._minutes:
+            self._minutes[id(when)] = when.isoformat(" ", "minutes")[:16]
+        return self._minutes[id(when)]
 
     def derived_table(self, computed: Sequence[Derived]) -> str:
         """Computed values with what they come from; below it the sources."""

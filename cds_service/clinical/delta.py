@@ -22,7 +22,10 @@ TOLD_ALONE = frozenset({"delta-sample", "delta-event"})
 
 def step(bases: Sequence[Basis]) -> Said | None:
     """What is said of a result's step where it is worth a card by itself."""
-    return next((one.said for one in bases if one.said.key in TOLD_ALONE), None)
+    for one in bases:
+        if one.said.key in TOLD_ALONE:
+            return one.said
+    return None
 
 
 def basis(placed: PanelResult) -> Basis | None:

@@ -61,7 +61,7 @@ def rows(evaluation: Evaluation, alerts: Mapping[str, Alert], whose: Whose, name
     slots = _prompts(evaluation, made)
     for card in evaluation.cards:
         made.cards.append({"uuid": card.uuid, "rule": rule(card), "indicator": card.indicator})
-        made.flags.extend(_flag(verdict.flags[index], slots) | {"card": card.uuid} for index in card.flags)
+        made.flags.extend(_flag(verdict.flags[index], slots, card) for index in card.flags)
         if whose.known:
             made.findings.extend(
                 {"card": card.uuid, "finding": key(finding, whose, names), "rank": finding.rank}
@@ -104,10 +104,11 @@ def _prompts(evaluation: Evaluation, made: Issue) -> dict[str, tuple[int, int]]:
     return slots
 
 
-def _flag(flag: Flag, slots: dict[str, tuple[int, int]]) -> Row:
+def _flag(flag: Flag, slots: dict[str, tuple[int, int]], card: Card) -> Row:
     subject = flag.subject
     prompt, end = slots.get(subject.result.path, (None, None))
     return {
+        "card": card.uuid,
         "analyte": _analyte(flag),
         "loinc": (subject.result.loinc or "")[:32] or None,
         "code": flag.code,
@@ -147,7 +148,10 @@ def write(connection: sa.Connection, issues: Sequence[Issue]) -> None:
     flags: list[Row] = []
     for number, issue in zip(numbers, kept, strict=True):
         cards += (row | {"evaluation": number} for row in issue.cards)
-        flags += (row | {"prompt": prompt_of.get((number, row["prompt"]))} for row in issue.flags)
+        flags += (
+            row if row["prompt"] is None else row | {"prompt": prompt_of.get((number, row["prompt"]))}
+            for row in issue.flags
+        )
     for table, rows in (
         (schema.cards, cards),
         (schema.card_flags, flags),

@@ -161,6 +161,21 @@ def test_two_critical_results_without_a_time_stay_two_cards() -> None:
     assert [card.indicator for card in _cards(*untimed)] == ["critical", "critical"]
 
 
+def test_each_time_is_written_as_it_was_sent_and_each_interval_in_its_unit() -> None:
+    """One moment in two zones is written in both; what results of a test share is written once and must not reach another."""
+    cards = _cards(
+        observation("alp", "6768-6", 300, "U/L", 40, 130, effectiveDateTime="2024-03-01T10:00:00+02:00"),
+        observation("alt", "1742-6", 99, "U/L", 7, 40, effectiveDateTime="2024-03-02T08:00:00Z"),
+        observation("alt2", "1742-6", 88, "IU/L", 7, 40, effectiveDateTime="2024-03-01T08:00:00Z"),
+    )
+    rows = [line.split(" | ") for card in cards for line in card.detail.splitlines() if "2024" in line]
+    assert {(row[1], row[2], row[4]) for row in rows} == {
+        ("**99 U/L**", "7\\-40 U/L (laboratory)", "2024-03-02 08:00"),
+        ("**88 IU/L**", "7\\-40 IU/L (laboratory)", "2024-03-01 08:00"),
+        ("**300 U/L**", "40\\-130 U/L (laboratory)", "2024-03-01 10:00"),
+    }
+
+
 def test_what_was_overtaken_is_gathered_the_latest_first() -> None:
     (card,) = _cards(*(_at(day, 5.5) for day in (1, 3, 2, 4)))
     assert [line[line.index("2024-") :][:10] for line in card.detail.splitlines() if "2024-" in line] == [
