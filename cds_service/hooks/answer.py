@@ -7,7 +7,6 @@ because protobuf's own JSON takes longer than the judgement. Nothing is null or 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -135,56 +134,48 @@ class _FlagForm(Struct, omit_defaults=True, kw_only=True):
 
 
 def _flags(flags: Sequence[Flag], language: str, where: Callable[[str], str]) -> list[_FlagForm]:
+    """In one loop: there are hundreds, and calls would cost as much as what is done."""
     written: dict[int, _BasisForm] = {}
     """By the basis itself: results of one test share that of their interval."""
     moments: dict[int, str] = {}
     """By the time itself: results of one draw share it, and it takes longer to write than all else of a flag."""
-
-    def basis_of(basis: Basis) -> _BasisForm:
-        found = written.get(id(basis))
-        if found is None:
-            found = written[id(basis)] = _basis(basis, language)
-        return found
-
-    def moment_of(at: datetime | None) -> str | None:
-        if at is None:
-            return None
-        found = moments.get(id(at))
-        if found is None:
-            found = moments[id(at)] = at.isoformat()
-        return found
-
-    return [
-        _flag(flag, [basis_of(one) for one in flag.basis], moment_of(flag.subject.result.effective), language, where)
-        for flag in flags
-    ]
-
-
-def _flag(
-    flag: Flag, basis: list[_BasisForm], effective: str | None, language: str, where: Callable[[str], str]
-) -> _FlagForm:
-    subject = flag.subject
-    result = subject.result
-    interval = subject.interval
-    if interval is not None and "interval" not in [one.kind for one in basis]:
-        shown = interval_text(interval, subject) or None
-        basis.append(_BasisForm("interval", interval=shown, intervalSource=interval.source, citation=interval.citation))
-    return _FlagForm(
-        observation=_reference(result, where),
-        loinc=result.loinc,
-        display=subject.analyte.name(language) if subject.analyte is not None else subject.display,
-        code=flag.code,
-        abnormal=flag.abnormal,
-        critical=flag.critical,
-        probability=flag.probability,
-        source=flag.source,
-        basis=basis,
-        value=value_text(subject),
-        unit=unit_text(subject),
-        position=subject.position,
-        path=where(result.path),
-        effective=effective,
-    )
+    made: list[_FlagForm] = []
+    for flag in flags:
+        subject = flag.subject
+        result, interval, analyte = subject.result, subject.interval, subject.analyte
+        basis: list[_BasisForm] = []
+        for one in flag.basis:
+            form = written.get(id(one))
+            if form is None:
+                form = written[id(one)] = _basis(one, language)
+            basis.append(form)
+        if interval is not None and "interval" not in [form.kind for form in basis]:
+            shown = interval_text(interval, subject) or None
+            basis.append(
+                _BasisForm("interval", interval=shown, intervalSource=interval.source, citation=interval.citation)
+            )
+        effective = None
+        if (at := result.effective) is not None and (effective := moments.get(id(at))) is None:
+            effective = moments[id(at)] = at.isoformat()
+        made.append(
+            _FlagForm(
+                observation=_reference(result, where),
+                loinc=result.loinc,
+                display=analyte.name(language) if analyte is not None else subject.display,
+                code=flag.code,
+                abnormal=flag.abnormal,
+                critical=flag.critical,
+                probability=flag.probability,
+                source=flag.source,
+                basis=basis,
+                value=value_text(subject),
+                unit=unit_text(subject),
+                position=subject.position,
+                path=where(result.path),
+                effective=effective,
+            )
+        )
+    return made
 
 
 def _derived(derived: Derived, language: str, where: Callable[[str], str]) -> dict[str, Any]:
