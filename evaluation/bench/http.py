@@ -19,21 +19,25 @@ from pathlib import Path
 
 import httpx2
 
+from cds_service.domain import FlagsListed
+from cds_service.hooks.request import ASKED
 from evaluation.bench.service import Row, percentile
 from evaluation.panels import bundle
 
 HEALTHCHAIN = "LABCUE_BENCH_HEALTHCHAIN"
 ARRIVED = ("org.labcue.result-arrived", "/cds-services/labcue-results")
+LISTED: dict[FlagsListed, str] = {"all": "LabCue", "abnormal": "LabCue, abnormal flags"}
 HOOKS = {"dict": "patient-view", "typed": "encounter-discharge"}
 """HealthChain keeps one handler for each hook."""
 
 
-def arrived(size: int) -> bytes:
-    """A call that brings ``size`` results in its context."""
+def arrived(size: int, flags: FlagsListed = "all") -> bytes:
+    """A call that brings ``size`` results in its context, and wants these flags in the answer."""
     sent = json.loads(bundle(size))
     patient = next(one["resource"]["id"] for one in sent["entry"] if one["resource"]["resourceType"] == "Patient")
     context = {"patientId": patient, "observations": sent}
-    return json.dumps({"hook": ARRIVED[0], "hookInstance": str(uuid.uuid4()), "context": context}).encode()
+    body = {"hook": ARRIVED[0], "hookInstance": str(uuid.uuid4()), "context": context}
+    return json.dumps(body | {"extension": {ASKED: {"flags": flags}}}).encode()
 
 
 def prefetched(size: int, hook: str) -> bytes:
@@ -77,7 +81,9 @@ def measure(base: str, calls: dict[int, int], clients: tuple[int, ...] = (1, 8))
     rows: list[Row] = []
     for size, count in calls.items():
         for several in clients:
-            rows.append(asyncio.run(measured(f"LabCue, {size}", base + ARRIVED[1], arrived(size), count, several)))
+            for flags, name in LISTED.items():
+                body = arrived(size, flags)
+                rows.append(asyncio.run(measured(f"{name}, {size}", base + ARRIVED[1], body, count, several)))
     python = os.environ.get(HEALTHCHAIN)
     if not python:
         return rows, f"HealthChain was not measured: set {HEALTHCHAIN} to a Python that has it."
