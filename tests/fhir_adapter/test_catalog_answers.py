@@ -70,6 +70,8 @@ def test_abnormal(text: str) -> None:
         "hämolytisch",
         "Material fehlt",
         "Rh positive",
+        "Rh D Positief",
+        "RhD positive",
         "O Rh neg",
         "AB positive",
     ],
