@@ -19,6 +19,8 @@ _DIGITS = frozenset("-0123456789")
 _NOTHING = ("", "null")
 _INFINITE = math.inf
 _UNITY = frozenset({"1", "{titer}", "{ratio}"})
+_QUOTED = re.compile(r'"-?(?:0|[1-9]\d*)(?:\.\d+)?"\Z', re.ASCII)
+"""A number that was sent as a string, which isn't FHIR; read where it can be nothing else."""
 _SIMPLE = re.compile(r"[A-Za-z]+\Z")
 
 UNSUPPORTED: Final = (
@@ -131,7 +133,9 @@ def number(raw: Raw, element: str) -> tuple[float, str] | None:
     if text[:1] not in _DIGITS:
         if text in _NOTHING:
             return None
-        raise Fault("malformed", element)
+        if not _QUOTED.match(text):
+            raise Fault("malformed", element)
+        text = text[1:-1]
     found = float(text)
     if not -_INFINITE < found < _INFINITE:
         raise Fault("not-finite", element)

@@ -128,6 +128,17 @@ def test_statuses_that_are_judged_are_kept(status: str) -> None:
     assert _one({"status": status}, K).status == status
 
 
+@pytest.mark.parametrize(("sent", "number"), [("6.9", 6.9), ("-0.5", -0.5), ("0", 0), ("140", 140)])
+def test_a_number_in_quotes_is_that_number(sent: str, number: float) -> None:
+    value = _one({"valueQuantity": {"value": sent, "unit": "mmol/L"}}).value
+    assert value == Quantity(number, "mmol/L", None, sent, "mmol/L")
+
+
+@pytest.mark.parametrize("sent", ["6,9", "1.234.567", "<5", "6.9 mmol/L", "007", "1e3", "six", ".5"])
+def test_other_text_in_the_place_of_a_number_is_none(sent: str) -> None:
+    assert _why({"valueQuantity": {"value": sent, "unit": "mmol/L"}}) == "malformed"
+
+
 @pytest.mark.parametrize(("sent", "status"), [(None, "unknown"), ("FINAL", "final"), ("Amended", "amended")])
 def test_a_status_left_out_or_in_capitals(sent: str | None, status: str) -> None:
     assert _one({"status": sent}, K).status == status

@@ -104,12 +104,12 @@ def test_an_entry_with_a_wrong_url_still_counts() -> None:
 @pytest.mark.parametrize(
     ("change", "element"),
     [
-        ({"valueQuantity": {"value": "6.9"}}, ".value.value"),
+        ({"valueQuantity": {"value": "6,9"}}, ".value.value"),
         ({"valueQuantity": {"value": True}}, ".value.value"),
         ({"valueQuantity": {"value": {}}}, ".value.value"),
         ({"valueQuantity": {"value": 1, "unit": 5}}, ".value.unit"),
         ({"valueQuantity": 6.9}, ".value"),
-        ({"referenceRange": [{}, {"low": {"value": "3"}}]}, ".referenceRange[1].low.value"),
+        ({"referenceRange": [{}, {"low": {"value": "<3"}}]}, ".referenceRange[1].low.value"),
         ({"referenceRange": [{"high": {"value": 1, "comparator": "~"}}]}, ".referenceRange[0].high.comparator"),
         ({"code": {"coding": [{"code": 5}]}}, ".code.coding[0].code"),
         ({"status": ["final"]}, ".status"),
