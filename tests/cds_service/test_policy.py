@@ -99,9 +99,9 @@ def test_scores_that_are_none_are_ignored_as_a_whole_and_said() -> None:
 
 def test_the_model_is_expected_to_answer_what_the_prompt_asks() -> None:
     """A descriptive result has no slot: a panel of nothing else is not a model that answered badly."""
-    colour = observation("u", "5778-6", 0, "", valueString="Yellow")
-    del colour["valueQuantity"]
-    for observations in ((colour,), (colour, observation("na", "2951-2", 140, "mmol/L", 135, 145))):
+    group = observation("u", "883-9", 0, "", valueString="O")
+    del group["valueQuantity"]
+    for observations in ((group,), (group, observation("na", "2951-2", 140, "mmol/L", 135, 145))):
         panel = normalize(read(bundle(*observations)), catalog.load())
         scores = tuple(_clear(slot.result) for slot in render(panel).slots)
         assert len(scores) == len(panel.results) - 1
