@@ -17,8 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from fhir_adapter.catalog.answers import classify
-from fhir_adapter.folding import fold
+from fhir_adapter.catalog.answers import as_expected, meaning_of
 from fhir_adapter.model import Answer, Interval, Measured, Panel, PanelResult, Patient, Quantity, Span, Titre
 from fhir_adapter.prompt_text import clean_answer, clean_name, clean_unit
 
@@ -59,7 +58,7 @@ class Prompt:
 def render(panel: Panel) -> Prompt:
     """The prompt of a whole panel. Pure and linear in the number of results.
 
-    Every result gets a line and a slot, those that the rules can't place too; descriptive ones (urine colour) get a line
+    Every result gets a line and a slot, those that the rules can't place too; descriptive ones (a blood group) get a line
     without a slot.
     """
     return _render(panel, _who(panel), 0, len(panel.results))
@@ -249,21 +248,11 @@ def _log(number: float | None) -> float | None:
 def _worded(result: PanelResult, value: Answer | Titre) -> str:
     if isinstance(value, Titre):
         text = f"{_number(value.numerator)}:{_number(value.denominator)}"
-        said = text
     else:
-        said = value.text
-        text = f'"{clean_answer(said)}"'
-    folded = fold(said)
-    analyte = result.analyte
+        text = f'"{clean_answer(value.text)}"'
     if result.expected:
-        met = bool(folded) and folded in {fold(answer) for answer in result.expected}
-        text += f" expected {_expected(result)}{', as expected' if met else ', differs'}"
-    if analyte is not None and folded in analyte.abnormal_answers:
-        meaning: str | None = "abnormal"
-    elif analyte is not None and folded in analyte.normal_answers:
-        meaning = "normal"
-    else:
-        meaning = classify(said, value.codings) if isinstance(value, Answer) else None
+        text += f" expected {_expected(result)}{', as expected' if as_expected(result) else ', differs'}"
+    meaning = meaning_of(result)
     return text if meaning is None else f"{text}, {meaning} answer"
 
 

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from training.examples import Example
-from training.singles import lies_inside
+from training.examples import Example, SlotLabel
+from training.singles import lies_inside, says_abnormal
 
-FITTED = ("lab", "site", "usual", "none", "words")
+FITTED = ("lab", "site", "usual", "none", "words", "unread")
 """Grounds that get a threshold of their own: the laboratory's interval where it is shown, the others where it is withheld."""
+ALONE = ("none", "unread")
+"""Grounds on which no rule says anything: there a model that was never measured has no say."""
 JUDGED = ("flag", "interpretation", "feedback")
 ENOUGH = 100
 """Abnormal results that a group needs before its recall counts, and results before its precision does."""
@@ -62,25 +64,29 @@ def calibrate(
     logits: Any,
     labels: Any,
     *,
-    recall: Mapping[str, float],
+    recall: Mapping[str, float | None],
     worth: float,
     highest: float,
     inside: float | None = None,
 ) -> Fitted:
-    """Fits temperature and thresholds on slots in the order of ``examples``. ``recall``: what each of FITTED has to keep.
+    """Fits temperature and thresholds on slots in the order of ``examples``. ``recall``: what each of FITTED has to keep, None for no say.
+
+    The temperature leaves out abnormal answers in words that a laboratory didn't flag: training draws no lesson of them
+    (:func:`training.from_mimic.told_of`), so that they would make the model doubt all else. Precision counts them.
 
     Where somebody's own judgement is among the labels (a laboratory's flag or interpretation, a clinician's feedback), a threshold is
     fitted on those alone: an invented laboratory's limits are as far off as the simulator was told, and no threshold makes up for that.
-    A ground with too few abnormal results takes the default, the lowest threshold of the others. Where the precision at the threshold
+    A ground with too few abnormal results takes the default, the lowest threshold of the others; one of ALONE gets no say. Where the precision at the threshold
     falls under ``worth`` for any source, invented ones too, the model would cry wolf to keep its recall, or knows one hospital's habits alone:
     it gets no say there. Thresholds are fitted as they serve, beside ``inside``: what lies there and doesn't reach it is never flagged.
     """
     import torch
 
-    temperature = fit_temperature(logits, labels)
+    slots = [(one, slot) for one in examples for slot in one.slots]
+    taught = torch.tensor([not unflagged(one, slot) for one, slot in slots])
+    temperature = fit_temperature(logits[taught], labels[taught])
     abnormal = 1 - torch.softmax(logits.double() / temperature, dim=-1)[:, 0]
     truth = labels != 0
-    slots = [(one, slot) for one in examples for slot in one.slots]
     groups: dict[tuple[str, str], tuple[list[float], list[bool]]] = {}
     judged: set[tuple[str, str]] = set()
     for (one, slot), p, true in zip(slots, abnormal.tolist(), truth.tolist(), strict=True):
@@ -96,8 +102,11 @@ def calibrate(
     for ground in FITTED:
         there = {source: group for (source, of), group in groups.items() if of == ground and sum(group[1]) >= ENOUGH}
         real = {source: group for source, group in there.items() if (source, ground) in judged}
-        if there:
-            at = fit_threshold(real or there, recall[ground], highest)
+        wanted = recall.get(ground)
+        if wanted is None or (not there and ground in ALONE):
+            thresholds[ground] = None
+        elif there:
+            at = fit_threshold(real or there, wanted, highest)
             told = [group for (_, of), group in groups.items() if of == ground and len(group[0]) >= ENOUGH]
             flagging = [figures(*group, at)["precision"] for group in told if max(group[0]) >= at]
             thresholds[ground] = at if min(flagging, default=0.0) >= worth else None
@@ -112,6 +121,11 @@ def calibrate(
             for (source, ground), group in sorted(groups.items())
         },
     )
+
+
+def unflagged(example: Example, slot: SlotLabel) -> bool:
+    """Whether a laboratory left an answer unflagged that the prompt says to be abnormal."""
+    return slot.label == "N" and slot.origin == "flag" and says_abnormal(example, slot)
 
 
 def figures(ps: Sequence[float], trues: Sequence[bool], threshold: float) -> dict[str, float]:

@@ -31,8 +31,8 @@ class NewModel(_Part):
     positions: int = Field(4096, ge=256)
     init: float = Field(0.06, gt=0, lt=1)
     dropout: float = Field(0.0, ge=0, lt=1)
-    lens: Literal["positions", "numbers"] = "positions"
-    """What its tokenizer lets through: the adapter's arithmetic, or the bare value, unit and limits (to compare)."""
+    lens: Literal["positions", "single", "numbers"] = "positions"
+    """What its tokenizer lets through: the adapter's arithmetic; that of one result alone; or the bare value, unit and limits (to compare)."""
 
 
 class Lora(_Part):
@@ -70,7 +70,9 @@ class Calibrate(_Part):
     site: float = Field(0.985, gt=0, lt=1)
     usual: float = Field(0.94, gt=0, lt=1)
     none: float = Field(0.80, gt=0, lt=1)
-    words: float = Field(0.995, gt=0, lt=1)
+    words: float | None = Field(0.995, gt=0, lt=1)
+    unread: float | None = Field(0.9, gt=0, lt=1)
+    """For answers in words, those that the rules know and the others. None: no say, for a model that knows no words."""
     highest: float = Field(0.5, gt=0, lt=1)
     inside: float | None = Field(None, gt=0, lt=1)
     """The least P(abnormal) at which a number inside its interval is called abnormal."""
@@ -78,9 +80,16 @@ class Calibrate(_Part):
     """The precision below which the model gets no say on a ground."""
 
     @property
-    def recall(self) -> dict[str, float]:
-        """Ground → the recall to keep."""
-        return {"lab": self.lab, "site": self.site, "usual": self.usual, "none": self.none, "words": self.words}
+    def recall(self) -> dict[str, float | None]:
+        """Ground → the recall to keep; None where the model is to have no say."""
+        return {
+            "lab": self.lab,
+            "site": self.site,
+            "usual": self.usual,
+            "none": self.none,
+            "words": self.words,
+            "unread": self.unread,
+        }
 
 
 class Config(_Part):
@@ -123,6 +132,10 @@ class Config(_Part):
                 raise ValueError("new: hidden_size must be a multiple of heads")
             if self.new.heads % self.new.kv_heads:
                 raise ValueError("new: heads must be a multiple of kv_heads")
+            if self.new.lens == "single" and not self.one_result:
+                raise ValueError(
+                    "new: the lens single leaves out what the results of a panel have in common: give one_result"
+                )
         return self
 
 

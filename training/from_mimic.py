@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fhir_adapter.catalog import Catalog
-from fhir_adapter.model import Panel
+from fhir_adapter.catalog.answers import meaning_of
+from fhir_adapter.model import Panel, PanelResult
 from fhir_adapter.normalize import normalize
 from fhir_adapter.read import Limits, read
 from fhir_adapter.site import Learner, Site
@@ -83,15 +84,23 @@ def examples(
                 shown = without_history(piece) if chance.random() < 0.5 else piece
                 told = {}
                 for at, index in enumerate(indices):
-                    if index in judged.truth and (label := _told(judged.truth[index])) is not None:
+                    placed = judged.panel.results[index]
+                    if (
+                        index in judged.truth
+                        and (label := told_of(judged.truth[index], placed, judged.split)) is not None
+                    ):
                         told[at] = label
                 order = chance if chance.random() < SHUFFLED else None
                 for example in make(shown, told, source=SOURCE, group=judged.group, case=case, shuffle=order):
                     yield judged.split, example
 
 
-def _told(truth: Truth) -> Told | None:
-    """The flag; nothing where it is silent on a number without an interval: this laboratory's flag rests on intervals."""
-    if truth.numeric and not truth.interval and not truth.abnormal:
-        return None
+def told_of(truth: Truth, placed: PanelResult, split: Split) -> Told | None:
+    """The flag; nothing where it is silent on a number without an interval: this laboratory's flag rests on intervals. It flags "2+" and "LOW"
+    at one time and not at another: of those that it left no lesson is drawn in training; figures count them."""
+    if not truth.abnormal:
+        if truth.numeric and not truth.interval:
+            return None
+        if split == "train" and meaning_of(placed) == "abnormal":
+            return None
     return truth.code, "flag"

@@ -41,7 +41,16 @@ def singles(example: Example) -> Iterator[Example]:
 
 def lies_inside(example: Example, slot: SlotLabel) -> bool:
     """Whether the prompt says that a slot's number lies inside its interval."""
-    return _side(example.prompt[example.prompt.rfind("\n", 0, slot.end) + 1 : slot.end]) == "inside"
+    return _side(_line(example, slot)) == "inside"
+
+
+def says_abnormal(example: Example, slot: SlotLabel) -> bool:
+    """Whether the prompt says that a slot's answer in words is known to be abnormal."""
+    return ", abnormal answer" in _line(example, slot)
+
+
+def _line(example: Example, slot: SlotLabel) -> str:
+    return example.prompt[example.prompt.rfind("\n", 0, slot.end) + 1 : slot.end]
 
 
 def _side(line: str) -> str | None:

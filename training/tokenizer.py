@@ -31,6 +31,12 @@ SKIPPED = (
     r"(?<=; )was [^\n;]*; change [^\s]+ ?|(?<=; )was [^\n;]*(?=;| =>)",  # the earlier numbers; the change in percent stays
 )
 """What the small model doesn't read, as patterns."""
+SINGLE = (
+    *SKIPPED[:1],
+    r"^Tests ·[^\n]*|^Outside their intervals: [^\n]*",
+    *SKIPPED[2:],
+)
+"""The lens for one result a prompt: its name and whether it lies outside stand in its own line."""
 BARE = (
     SKIPPED[0],
     r"^Tests(?= ·)|^Outside their intervals: .*",
@@ -39,6 +45,7 @@ BARE = (
     r"; change [^\n;=]*?(?= =>|;)|; critical \[[^\]\n]*\] (?:above|below|across)",
 )
 """The other lens, to compare with: values, units and limits as they are, none of the adapter's arithmetic."""
+LENSES = {"positions": SKIPPED, "single": SINGLE, "numbers": BARE}
 _NAME = r'(?m)^[^"\n:][^\n:]*:'
 _LISTED = r" · [^·\n]+?(?= ·|\n)"
 """A name in the header's list of tests."""
@@ -51,16 +58,14 @@ def new_tokenizer(
     catalog: Catalog,
     prompts: Iterable[str],
     size: int = 4096,
-    lens: Literal["positions", "numbers"] = "positions",
+    lens: Literal["positions", "single", "numbers"] = "positions",
 ) -> Tokenizer:
     """A tokenizer of at most ``size`` entries, trained on prompts; the names of the catalog are whole."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
     model: Any = models.BPE()
     tokenizer = Tokenizer(model)
-    steps: list[Any] = [
-        pre_tokenizers.Split(Regex(pattern), "removed") for pattern in (SKIPPED if lens == "positions" else BARE)
-    ]
+    steps: list[Any] = [pre_tokenizers.Split(Regex(pattern), "removed") for pattern in LENSES[lens]]
     steps.append(pre_tokenizers.Split(Regex(_LISTED), "isolated"))
     steps.append(pre_tokenizers.Split(Regex(_NAME), "isolated"))
     steps.append(pre_tokenizers.Split(Regex(_FRAME), "removed"))

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 
 from fhir_adapter.errors import CatalogError, Violation
 from fhir_adapter.folding import fold
-from fhir_adapter.model import Coding
+from fhir_adapter.model import Answer, Coding, PanelResult, Titre
 
 Meaning = Literal["normal", "abnormal", "descriptive"]
 _MEANINGS = ("normal", "abnormal", "descriptive")
@@ -33,6 +33,34 @@ _DENIES = re.compile(r" (?:no evidence of|absence of|absence de|pas de|negative 
 _NEGATES = "\x00"
 _MARKS: dict[Meaning, str] = {"normal": "\x01", "abnormal": "\x02", "descriptive": "\x03"}
 MAX_WORDS_LENGTH = 200
+
+
+def meaning_of(placed: PanelResult) -> Meaning | None:
+    """What is known of a result in words: the analyte's own answers first, then the words by themselves. None where nobody knows them, and for
+    what isn't in words."""
+    value, analyte = placed.result.value, placed.analyte
+    if not isinstance(value, Answer | Titre):
+        return None
+    if analyte is not None:
+        folded = fold(_said(value))
+        if folded in analyte.abnormal_answers:
+            return "abnormal"
+        if folded in analyte.normal_answers:
+            return "normal"
+    return classify(value.text, value.codings) if isinstance(value, Answer) else None
+
+
+def as_expected(placed: PanelResult) -> bool:
+    """Whether a result in words is one of those that its laboratory expects; "(-)" and "(±)" fold to nothing and are none."""
+    value = placed.result.value
+    if not placed.expected or not isinstance(value, Answer | Titre):
+        return False
+    folded = fold(_said(value))
+    return bool(folded) and folded in {fold(answer) for answer in placed.expected}
+
+
+def _said(value: Answer | Titre) -> str:
+    return value.text if isinstance(value, Answer) else f"{value.numerator:.8g}:{value.denominator:.8g}"
 
 
 def classify(text: str, codings: Sequence[Coding] = ()) -> Meaning | None:

@@ -133,6 +133,7 @@ def test_each_ground_has_its_own_threshold() -> None:
         catalog.load(),
     )
     assert [ground_of(placed) for placed in panel.results] == ["usual", "none", "words"]
+    assert policy._asked(panel) == {0, 1, 2}
     scores = tuple(SlotScores(slot, (0.6, 0.4, *(0.0,) * (len(LABELS) - 2))) for slot in range(3))
     for ground, flagged in (("usual", 0), ("none", 1), ("words", 2)):
         thresholds = Thresholds(0.5, {ground: 0.4})
@@ -167,6 +168,36 @@ def test_calling_a_number_inside_its_interval_abnormal_takes_more_than_keeping_t
     assert codes(Thresholds(0.5, inside=0.52)) == "H H L H"
     assert codes(Thresholds(0.6, inside=0.5)) == codes(Thresholds(0.6)) == "N N N N"
     assert codes(Thresholds(0.6, inside=0.7).at(0.5)) == "H H L H"
+
+
+def test_words_that_nobody_knows_are_a_ground_of_their_own() -> None:
+    """A model that was taught words may read them; one that wasn't says nothing of "blargh", and the rule keeps what it knows."""
+
+    def told(text: str, **more: object) -> dict[str, object]:
+        one = observation("w", "5802-4", 0, "", valueString=text, **more)
+        del one["valueQuantity"]
+        return one
+
+    expects = {"referenceRange": [{"text": "Blargh"}]}
+    for one, ground in (
+        (told("blargh"), "unread"),
+        (told("1:640"), "unread"),
+        (told("Positive"), "words"),
+        (told("NEG"), "words"),
+        (told("blargh", **expects), "words"),
+    ):
+        panel = normalize(read(bundle(one)), catalog.load())
+        (placed,) = panel.results
+        assert ground_of(placed) == ground
+        score = SlotScores(0, (0.4, 0.0, 0.0, 0.6, 0.0, 0.0, 0.0))
+        silent = Thresholds(0.5, {"unread": None})
+        verdict = policy.decide(panel, assess(panel), (score,), thresholds=silent, model=MODEL, degraded=None)
+        assert [entry.code for entry in verdict.not_assessed] == (
+            [] if ground == "words" else [assess(panel).results[0].not_assessed.code]  # type: ignore[union-attr]
+        )
+    panel = normalize(read(bundle(told("blargh"))), catalog.load())
+    verdict = policy.decide(panel, assess(panel), (score,), thresholds=Thresholds(0.5), model=MODEL, degraded=None)
+    assert [(flag.code, flag.source) for flag in verdict.flags] == [("A", "model")]
 
 
 def test_where_the_model_only_guesses_it_has_no_say() -> None:

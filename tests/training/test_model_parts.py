@@ -41,6 +41,10 @@ def test_the_lens_lets_arithmetic_through_and_each_catalog_name_is_one_token() -
     assert "mmol" not in "".join(read)
     for analyte in CATALOG.analytes.values():
         assert len(tokenizer.encode(f"Tests · {analyte.name()}\n{analyte.name()}: 1 [none] =>\n").ids) <= 5
+    single = new_tokenizer(CATALOG, [PROMPT] * 3, lens="single")
+    alone = [single.decode([token]) for token in single.encode(PROMPT).ids]
+    assert alone[:8] == read[:8]
+    assert alone[8:] == read[12:]  # who the patient is, then the results: no list of tests, no share outside
     bare = new_tokenizer(CATALOG, [PROMPT] * 3, lens="numbers")
     shown = "".join(bare.decode([token]) for token in bare.encode(PROMPT).ids)
     assert "6.9 mmol/L3.5 to 5.1 lab" in shown
@@ -201,9 +205,11 @@ def test_each_ground_is_calibrated_on_its_own_real_labels() -> None:
             true = slot.label != "N"
             rows.append([0.0, -9.0, lift if true else -5.0, -9.0, -9.0, -9.0, -9.0])
     truth = torch.tensor([2 if slot.label != "N" else 0 for example in examples for slot in example.slots])
-    wanted = {"site": 0.98, "usual": 0.9, "none": 0.9, "words": 0.9}
+    wanted = dict.fromkeys(FITTED, 0.9) | {"site": 0.98}
     fitted = calibrate(examples, torch.tensor(rows), truth, recall=wanted, worth=0.6, highest=0.5)
-    assert set(fitted.thresholds) == {"site", "usual"}
+    # Where no rule says anything and nothing was measured it has no say; elsewhere the default holds.
+    assert {ground for ground, at in fitted.thresholds.items() if at is None} == {"none", "unread"}
+    assert set(fitted.thresholds) == {"site", "usual", "none", "unread"}
     # The simulator's abnormal results can't be found at all: they don't pull the threshold down.
     assert 0.05 < fitted.thresholds["usual"] < fitted.thresholds["site"] <= 0.5
     assert fitted.threshold == fitted.thresholds["usual"]
@@ -219,7 +225,7 @@ def test_each_ground_is_calibrated_on_its_own_real_labels() -> None:
     # To keep its recall on noise a model would have to flag nearly everything: it gets no say.
     noise = torch.zeros_like(torch.tensor(rows))
     blind = calibrate(examples, noise, truth, recall=wanted, worth=0.6, highest=0.5)
-    assert blind.thresholds == {"site": None, "usual": None}
+    assert set(blind.thresholds.values()) == {None}
     assert blind.threshold == 0.5
 
 
@@ -250,6 +256,34 @@ def test_a_number_inside_its_interval_that_does_not_reach_the_least_for_it_count
     assert held.thresholds["usual"] == 0.5
     # The recall that is wanted can't be had by any threshold then; the lowest is taken.
     assert fitted(said + 0.01, 0.9).thresholds["usual"] == 0.05
+
+
+def test_abnormal_answers_that_were_left_unflagged_do_not_move_the_temperature() -> None:
+    import torch
+
+    def example(line: str, label: str) -> Example:
+        slot = SlotLabel(len("head\n" + line), label, "flag", "x", False, "words")
+        return Example(source="s", group="g", case="usual", version="2", prompt=f"head\n{line}\n", slots=(slot,))
+
+    known = [example('"x": "NEG", normal answer =>', "N"), example('"x": "2+", abnormal answer =>', "A")] * 200
+    silent = [example('"x": "2+", abnormal answer =>', "N")] * 300
+    sure = {"N": [6.0, *(0.0,) * 6], "A": [0.0, 0.0, 0.0, 6.0, 0.0, 0.0, 0.0]}
+
+    def fitted(examples: list[Example]) -> Fitted:
+        rows = [sure["N" if "normal" in one.prompt and "abnormal" not in one.prompt else "A"] for one in examples]
+        truth = torch.tensor([LABELS.index(one.slots[0].label) for one in examples])
+        wanted = dict.fromkeys(FITTED, 0.9) | {"unread": None}
+        return calibrate(examples, torch.tensor(rows), truth, recall=wanted, worth=0.1, highest=0.5)
+
+    alone, together = fitted(known), fitted(known + silent)
+    assert together.temperature == alone.temperature < 1
+    # What it costs in precision is told all the same.
+    assert alone.groups["s, words"]["precision"] == 1.0
+    assert together.groups["s, words"]["precision"] == 0.4
+    assert together.thresholds["unread"] is None
+    # A clinician's "normal" is no silence.
+    said = [replace(one, slots=(replace(one.slots[0], origin="feedback"),)) for one in silent]
+    assert fitted(known + said).temperature > alone.temperature
 
 
 @pytest.mark.slow

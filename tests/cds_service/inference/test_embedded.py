@@ -134,3 +134,23 @@ def test_files_that_were_changed_are_not_loaded(tmp_path: Path) -> None:
         (copy / file.name).write_bytes(data[:-1] + b"!" if file.name == "model.safetensors" else data)
     with pytest.raises(ConfigError, match="differs from the SHA-256"):
         load_engine(Settings(model_path=copy))
+
+
+def test_hardly_a_value_inside_its_usual_interval_is_called_abnormal(engine: OnnxEngine) -> None:
+    """Tenths of the way through each interval of the catalog for a woman of 53; under a lone limit tenths of it."""
+    pipeline = Pipeline(Settings(), CATALOG, engine)
+    raised, judged = [], 0
+    for tenth in range(1, 11):
+        found = []
+        for analyte in CATALOG.analytes.values():
+            usual = analyte.interval_for(sex="female", age_years=53, pregnant=None)
+            if analyte.loinc and usual is not None and usual.high is not None and not analyte.descriptive:
+                value = float(f"{(usual.low or 0) + (usual.high - (usual.low or 0)) * tenth / 10:.4g}")
+                found.append(observation(analyte.id, analyte.loinc[0], value, analyte.unit or ""))
+        for flag in pipeline.evaluate(bundle(*found)).verdict.flags:
+            judged += 1
+            if flag.abnormal and flag.source == "model":
+                raised.append((flag.subject.result.observation, tenth))
+    assert judged > 1000
+    assert len(raised) < judged / 200, raised
+    assert not any(name == "Observation/rdw" for name, _ in raised)
