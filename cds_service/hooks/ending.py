@@ -28,7 +28,8 @@ CALL = "labcue.call"
 """Where a request's Call stands in its scope."""
 LEFT = "499"
 """What the log says of a request whose client had gone; never sent."""
-NO_ROUTE = "/{unknown}"
+NO_ROUTE, PREFLIGHT = "/{unknown}", "/{preflight}"
+"""What stands for a path that no route has, and for any that a browser asks about first (CORS): those are answered before a route is looked for."""
 _STATUSES: dict[int, type[LabCueError]] = {404: NotFound, 405: MethodNotAllowed}
 
 
@@ -89,7 +90,9 @@ def route_of(scope: Scope) -> str:
     """The template of the route that was taken."""
     route: Any = scope.get("route")
     path = getattr(route, "path", None)
-    return path if isinstance(path, str) and path else NO_ROUTE
+    if isinstance(path, str) and path:
+        return path
+    return PREFLIGHT if scope["method"] == "OPTIONS" else NO_ROUTE
 
 
 def _traceparent(scope: Scope) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import orjson
 
-from cds_service.domain import Ground
+from cds_service.domain import Ground, Thresholds
 from fhir_adapter.errors import ConfigError, Violation
 from fhir_adapter.prompt import LABELS, PROMPT_VERSION
 
@@ -44,6 +44,11 @@ class Manifest:
     writes_notes: bool = False
     label_tokens: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fitted(self) -> Thresholds:
+        """The thresholds as the policy takes them."""
+        return Thresholds(self.threshold, self.thresholds, self.inside)
 
 
 def refuse(file: Path, what: str, where: str = "model_path") -> ConfigError:

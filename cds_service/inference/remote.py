@@ -58,7 +58,7 @@ class RemoteEngine:
     @property
     def thresholds(self) -> Thresholds:
         """From the manifest."""
-        return Thresholds(self._manifest.threshold, self._manifest.thresholds, self._manifest.inside)
+        return self._manifest.fitted
 
     @property
     def max_results(self) -> int | None:

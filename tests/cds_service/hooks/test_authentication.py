@@ -239,6 +239,8 @@ async def test_cors_is_an_allowlist(open_door: Open, tmp_path: Path) -> None:
             )
         ]
         plain = await _get(door)
+        names = [span.name for span in door.spans.get_finished_spans()]
+    assert names[:2] == ["OPTIONS /{preflight}"] * 2
     assert preflight.status_code == 200
     assert preflight.headers["access-control-allow-origin"] == ORIGIN
     assert {"authorization", "content-type"} <= set(
