@@ -17,6 +17,7 @@ _SPELLED = str.maketrans(
         "\u00e6": "ae",
         "\u00f8": "o",
         "\u0142": "l",
+        "\u0131": "i",
     }
 )
 _SYMBOLS = {"\u03bc": "u", "\u03b1": "alpha", "\u03b2": "beta", "\u03b3": "gamma"}

@@ -137,6 +137,9 @@ def as_json(catalog: Catalog, analyte: Analyte, site: Site | None) -> Json:
         "answers": {
             "normal": sorted(analyte.normal_answers),
             "abnormal": sorted(analyte.abnormal_answers),
+            "neither": sorted(analyte.neither_answers),
+            "whenPresent": analyte.when_present,
+            "whenAbsent": analyte.when_absent,
             "source": analyte.qualitative_source,
         },
         "descriptive": analyte.descriptive,
@@ -218,12 +221,9 @@ def _print(out: Console, catalog: Catalog, analyte: Analyte, site: Site | None) 
             f"outside {limits_text(analyte.implausible_low, analyte.implausible_high)} (our own, generous)",
         )
     if analyte.descriptive:
-        rows.add_row("judged", "never: descriptive")
-    if analyte.abnormal_answers or analyte.normal_answers:
-        rows.add_row(
-            "answers",
-            f"normal: {', '.join(sorted(analyte.normal_answers)) or '-'}; abnormal: {', '.join(sorted(analyte.abnormal_answers)) or '-'}",
-        )
+        rows.add_row("judged", "answers only" if analyte.judges_answers else "never: descriptive")
+    if analyte.judges_answers:
+        rows.add_row("answers", _answers(analyte))
     out.print(rows)
     table = _table("limits", "for", analyte.unit or "", "source")
     for one in sorted(analyte.intervals, key=lambda one: (one.age_min, one.pregnant, one.sex or "")):
@@ -251,6 +251,18 @@ def _print(out: Console, catalog: Catalog, analyte: Analyte, site: Site | None) 
             )
         out.print(own)
     out.print(f"catalog {catalog.version}", style="dim")
+
+
+def _answers(analyte: Analyte) -> str:
+    listed = {
+        "normal": analyte.normal_answers,
+        "abnormal": analyte.abnormal_answers,
+        "neither": analyte.neither_answers,
+    }
+    parts = [f"{meaning}: {', '.join(sorted(answers))}" for meaning, answers in listed.items() if answers]
+    if (analyte.when_present, analyte.when_absent) != ("abnormal", "normal"):
+        parts.append(f"positive is {analyte.when_present}, negative {analyte.when_absent}")
+    return "; ".join(parts)
 
 
 def _conditions(one: SiteInterval | SiteCritical) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from fhir_adapter.catalog.delta import DeltaLimit, read_limit
-from fhir_adapter.catalog.model import Analyte, CriticalLimit, Linear, UsualInterval
+from fhir_adapter.catalog.model import Analyte, CriticalLimit, Linear, Said, UsualInterval
 from fhir_adapter.catalog.recognise import specimen_group
 from fhir_adapter.errors import Violation
 from fhir_adapter.folding import fold
@@ -32,6 +32,9 @@ _KEYS = frozenset(
         "delta",
         "abnormal",
         "normal",
+        "neither",
+        "when_present",
+        "when_absent",
         "answers_source",
         "unlisted_abnormal",
         "descriptive",
@@ -97,6 +100,9 @@ class Builder:
             delta=tuple(self._delta(one) for one in entry.get("delta", ())),
             abnormal_answers=frozenset(fold(word) for word in entry.get("abnormal", ())),
             normal_answers=frozenset(fold(word) for word in entry.get("normal", ())),
+            neither_answers=frozenset(fold(word) for word in entry.get("neither", ())),
+            when_present=self._said(entry.get("when_present", "abnormal")),
+            when_absent=self._said(entry.get("when_absent", "normal")),
             qualitative_source=self._source({"source": entry["answers_source"]}, entry)
             if "answers_source" in entry
             else None,
@@ -107,6 +113,11 @@ class Builder:
         self._check(analyte)
         self.analytes[key] = analyte
         self._index(analyte, entry)
+
+    def _said(self, meaning: Any) -> Said:
+        if meaning not in ("normal", "abnormal", "descriptive"):
+            self._fault("when_present and when_absent are normal, abnormal or descriptive")
+        return cast(Said, meaning)
 
     def _usual(self, one: Mapping[str, Any], entry: Mapping[str, Any]) -> UsualInterval:
         start, end = one.get("age", (_ADULT, _AGES[1]))
@@ -175,9 +186,10 @@ class Builder:
                 self._fault("implausible high is not above the limits")
         if (numbers or analyte.delta) and analyte.unit is None:
             self._fault("limits without a unit")
-        if (analyte.abnormal_answers or analyte.normal_answers) and analyte.qualitative_source is None:
+        listed = (analyte.abnormal_answers, analyte.normal_answers, analyte.neither_answers)
+        if analyte.judges_answers and analyte.qualitative_source is None:
             self._fault("answers without a source")
-        if analyte.abnormal_answers & analyte.normal_answers:
+        if len(frozenset[str]().union(*listed)) != sum(map(len, listed)):
             self._fault("an answer is both normal and abnormal")
         if analyte.unlisted_abnormal and analyte.qualitative_source is None:
             self._fault("unlisted_abnormal without a source of its answers")

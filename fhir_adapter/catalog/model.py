@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from fhir_adapter.catalog.choose import ADULT_AGE, choose_interval
 from fhir_adapter.catalog.delta import DeltaLimit
 from fhir_adapter.catalog.recognise import LOINC_SYSTEMS, NPU, by_name, by_reading, contradicts, fits, measured_in
 from fhir_adapter.catalog.specimens import specimen_group, vessel
 from fhir_adapter.model import Coding, Sex
+
+Said = Literal["normal", "abnormal", "descriptive"]
+"""What an answer in words says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +80,25 @@ class Analyte:
     """Answers that are findings, folded by :func:`fhir_adapter.folding.fold`; fold what you look up here."""
     normal_answers: frozenset[str] = field(default_factory=frozenset)
     """Folded likewise. Where neither set decides: :func:`fhir_adapter.catalog.answers.classify`."""
+    neither_answers: frozenset[str] = field(default_factory=frozenset)
+    """Folded likewise: answers that are neither normal nor findings by themselves ("few" bacteria in urine)."""
+    when_present: Said = "abnormal"
+    """What a positive answer says: immunity is normal where it is sought, a pregnancy neither."""
+    when_absent: Said = "normal"
+    """What a negative answer says."""
     qualitative_source: str | None = None
     unlisted_abnormal: bool = False
     """An answer that nothing else knows is a finding: a culture or a smear names what it found."""
     by_fasting: bool = False
     """Whether any interval depends on fasting."""
     descriptive: bool = False
-    """Neither normal nor abnormal (specimen type, urine colour): never judged."""
+    """Neither normal nor abnormal (specimen type, blood group): never judged, but by answers that it lists."""
+
+    @property
+    def judges_answers(self) -> bool:
+        """Whether its answers have a meaning of their own."""
+        listed = self.abnormal_answers or self.normal_answers or self.neither_answers
+        return bool(listed) or self.when_present != "abnormal" or self.when_absent != "normal"
 
     def name(self, language: str = "en") -> str:
         """Display name; English where the language has none."""

@@ -239,6 +239,10 @@ SOURCES = 's = "A citation that is long enough"\n'
         ("source = 's'\nusual = [{ low = 3, high = 5 }]\nimplausible = [3, 9]", "implausible low is not below the limits"),
         ("descriptive = true\nusual = [{ low = 3, high = 5, source = 's' }]", "descriptive, yet it has limits or answers"),
         ("normal = ['clear']", "answers without a source"),
+        ("neither = ['few']", "answers without a source"),
+        ("when_present = 'normal'", "answers without a source"),
+        ("when_absent = 'perhaps'", "when_present and when_absent are normal, abnormal or descriptive"),
+        ("answers_source = 's'\nnormal = ['few']\nneither = ['Few']", "an answer is both normal and abnormal"),
         ("colour = 'blue'", "unknown key colour"),
     ],
 )  # fmt: skip

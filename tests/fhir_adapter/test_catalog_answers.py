@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_adapter.catalog.answers import classify
+from fhir_adapter.catalog.answers import classify, immunity
 from fhir_adapter.model import Coding
 
 NORMAL = [
@@ -14,14 +14,14 @@ NORMAL = [
     "non reactive", "No growth", "No growth after 5 days", "Absent", "négatif", "Négative", "absence", "Absence de germes", "non détecté",
     "Culture stérile", "-", "NEG.  POSITIVE TRICYCLIC RESULTS represent potentially toxic levels.", "Undetectable", "Not present",
     "No organisms seen", "NORMAL.  MANUAL.", "No HCV RNA detected", "no MRSA isolated", "No malaria parasites present", "No parasites seen",
-    "Absence of growth", "No evidence of growth", "Target not detected", "TND", "non reagente", "negativ", "nicht nachweisbar", "Kein Nachweis von Erregern", "kein Wachstum", "niet aantoonbaar",
+    "Absence of growth", "No evidence of growth", "Target not detected", "TND", "non reagente", "negativ", "nicht nachweisbar", "Kein Nachweis von Erregern", "Keine Bakterien nachweisbar", "Neg x 3", "Negative (not reactive)", "no blasts", "Keine Blasten", "NEGATIVE.  FOLLOW-UP OF POSITIVES: SEND SERUM.", "negativní", "üreme olmadı", "αρνητικό", "kein Wachstum", "niet aantoonbaar",
     "no reactivo", "No se detecta", "Sin crecimiento", "Não reagente", "Não houve crescimento bacteriano", "non rilevato", "assenti", "ujemny",
     "nie wykryto", "ikke påvist", "陰性", "阴性(-)", "음성",
 ]  # fmt: skip
 ABNORMAL = [
     "Positive", "POS", "Detected", "Reactive", "Growth", "1+", "2+", "3 +", "+", "++++", "TRACE", "TR", "FEW", "MODERATE", "MANY", "RARE",
     "OCCASIONAL", "OCC", "positif", "Présence", "présence de nitrites", "traces", "nombreuses", "POS*.  PRESUMPTIVE (UNCONFIRMED)",
-    "Growth of Escherichia coli", "Weakly positive", "1+*.", "+/-", "VERY LOW*.",
+    "Growth of Escherichia coli", "Large (3+)", "30 mg/dL (1+)", "1+ mg/dL", "three plus", "Positive (IgG 2+, C3d negative)", "slightly raised", "stark erhöht", "Schistocytes 2+", "N. gonorrhoeae detected", "above normal", "pozitivní", "saptandı", "θετικό", "Weakly positive", "1+*.", "+/-", "VERY LOW*.",
     "Gram negative rods", "Gram-positive cocci in clusters", "Bacilles à Gram négatif", "(1+)", "(±)", "1+ (30 mg/dL)", "HI", "positiv", "schwach positiv", "nachgewiesen", "Nachweis von MRSA", "aantoonbaar", "Positivo", "Reactivo",
     "Reagente 1/8", "Traços", "presenti", "dodatni", "陽性", "阳性(+)", "양성",
 ]  # fmt: skip
@@ -33,6 +33,20 @@ UNKNOWN = [
     "x" * 500,
     "Escherichia coli",
     "Yes and no but maybe",
+    "N. meningitidis",
+    "Normal?",
+    "Probably normal",
+    "Normal, except raised leucocytes",
+    "Suspicious for malignancy",
+    "Malignancy cannot be excluded",
+    "No Salmonella isolated. Campylobacter jejuni isolated",
+    "No definite malignant cells, atypical cells present",
+    "No organisms seen, many leucocytes",
+    "Hyperplastic polyp, no dysplasia",
+    "Negative, sample haemolysed",
+    "ND",
+    "No specimen identified",
+    "Keine weiteren Bakterien nachweisbar",
     # A negation whose words aren't known is no finding.
     "non présent",
     "pas détecté hier",
@@ -40,7 +54,6 @@ UNKNOWN = [
     "No predominant growth",
     "No other pathogens isolated",
     "no reaction, present from birth",
-    "Keine Bakterien nachweisbar",
     "no se han detectado virus",
     "niet duidelijk positief",
     "positive; negative control failed but see report",
@@ -134,3 +147,19 @@ def test_case_does_not_matter(text: str, change: object) -> None:
 )
 def test_loincs_own_answers(code: str, meaning: str) -> None:
     assert classify("", (Coding("http://loinc.org", code, None),)) == meaning
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("Immune", "normal"),
+        ("Reactive: consistent with immunity", "normal"),
+        ("Not immune", "abnormal"),
+        ("No evidence of immunity", "abnormal"),
+        ("Immunity cannot be confirmed", None),
+        ("Immune or not immune", None),
+        ("Positive", None),
+    ],
+)
+def test_immunity_in_words(text: str, meaning: str | None) -> None:
+    assert immunity(text) == meaning

@@ -123,6 +123,24 @@ def test_the_laboratorys_own_words_are_its_interval(text: str, expected: str | N
 
 
 @pytest.mark.parametrize(
+    ("text", "expected", "code"),
+    [
+        ("Immune", "Immune", "N"),
+        ("Positive (immune)", "Immune", "N"),
+        ("Not immune", "Immune", "A"),
+        ("Negative", "Positive", "A"),
+        ("Negative", None, "A"),
+        ("Positive", None, "N"),
+        ("Weakly positive", None, None),
+    ],
+)
+def test_immunity_is_what_is_wanted(text: str, expected: str | None, code: str | None) -> None:
+    rubella = {"coding": [{"system": "http://loinc.org", "code": "25514-1"}]}
+    ranges = [{"text": expected}] if expected else None
+    assert potassium(code=rubella, valueQuantity=None, valueString=text, referenceRange=ranges).code == code
+
+
+@pytest.mark.parametrize(
     ("titre", "limit", "code"),
     [
         ("1:160", "< 1:80", "A"),
@@ -186,12 +204,25 @@ def test_the_newest_gets_its_trend_and_the_older_ones_none() -> None:
         ("600-7", "See microbiology report", None),
         ("24429-3", "Plasmodium falciparum seen", "AA"),
         ("630-4", "Mixed flora", None),
+        ("600-7", "Kasvua ei havaittu", None),
+        ("600-7", "Insufficient volume, please repeat", None),
+        ("600-7", "Fastidious rod, not further identified", "AA"),
     ],
 )
 def test_a_culture_names_what_it_found(loinc: str, text: str, code: str | None) -> None:
     made = observation("c", loinc, 0, "") | {"valueString": text}
     found = sent({name: value for name, value in made.items() if name != "valueQuantity"})[1].results[0]
     assert found.code == code
+
+
+@pytest.mark.parametrize(
+    ("text", "loinc", "code"), [("yes", None, None), ("no", None, None), ("-", None, None), ("-", "5802-4", "N")]
+)
+def test_what_may_answer_anything_counts_only_where_the_test_is_known(
+    text: str, loinc: str | None, code: str | None
+) -> None:
+    named = {"coding": [{"system": "http://loinc.org", "code": loinc}]} if loinc else {"text": "Some question"}
+    assert potassium(code=named, valueQuantity=None, valueString=text, referenceRange=None).code == code
 
 
 @pytest.mark.parametrize("text", ["Indeterminate", "Equivocal", "Pending", "Specimen hemolyzed"])
@@ -213,6 +244,13 @@ def test_an_answer_without_a_conclusion_is_not_passed_over(text: str) -> None:
         ("Staphylococcus aureus: susceptible", "N"),
         ("Candida, see report", None),
         ("Plasmodium falciparum not seen", "N"),
+        ("kein MRSA nachweisbar", "N"),
+        ("E. coli, ESBL negative", "A"),
+        ("S. aureus, not MRSA", "A"),
+        ("Salmonella, not isolated", None),
+        ("Salmonella, Shigella: none isolated", None),
+        ("Normal flora and Haemophilus influenzae", None),
+        ("N. meningitidis", "A"),
     ],
 )
 def test_an_organism_in_free_words_is_a_finding(text: str, code: str | None) -> None:
