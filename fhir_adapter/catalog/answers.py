@@ -25,7 +25,7 @@ _PLUS_MINUS = re.compile(r"^(?:\+/-|\+-|±|\(\+\))$")
 _IN_BRACKETS = re.compile(r"^\((?:[1-4]\s*\+|\+\s*[1-4]|\+{2,4}|±)\)$")
 _NONE_FOUND = re.compile(
     r"no (?!(?:other|further|additional|longer|predominant|new|change|definite|obvious|clear|adequate|sufficient)\b)"
-    r"(?:(?!but |except|unless|than |specimen|sample|control|result)[a-z0-9+]+ ){1,7}"
+    r"(?:(?!but |except|unless|than |specimen|sample|control|result|growth and |bacteriuria |detected |isolated |seen |present |identified |found |observed )[a-z0-9+]+ ){1,7}"
     r"(?:detected|isolated|seen|present|identified|found|observed|recovered)"
     r"(?: (?:on|in|by|after) (?:(?:the|thick|thin|or|and|films?|smears?|slide|direct|blood|gram|stain|microscopy|culture) ?)+)?\Z"
 )
@@ -33,7 +33,7 @@ _NONE_FOUND = re.compile(
 _NONE_FOUND_ELSEWHERE = re.compile(
     r"(?:keine?|keinen|geen|ingen|inga|inget|ingen|nessun[ao]?|ningun[ao]?|nenhum[a]?) "
     r"(?!(?:weitere[rn]?|andere[rn]?|sichere[rn]?|eindeutige[rn]?|ausreichend\w*|material|probe|"
-    r"altr[ioae]|otr[oa]s?|outr[oa]s?|andra|andre)\b)(?:(?!ausser|aber|doch|sondern|bis auf|maar|behalve|men |probe|material)\S+ ){1,6}"
+    r"altr[ioae]|otr[oa]s?|outr[oa]s?|andra|andre)\b)(?:(?!ausser|aber|but |doch|nachweisbar |nachgewiesen |gefunden |aantoonbaar |sondern|bis auf|maar|behalve|men |probe|material)\S+ ){1,6}"
     r"(?:nachweisbar|nachgewiesen|gefunden|gesehen|isoliert|angezuchtet|gezien|aantoonbaar|aangetoond|gevonden|gekweekt|"
     r"pavist|pavisad|pavisade|funnet|fundet|isolat[oai]|rilevat[oai]|osservat[oai]|aislad[oa]s?|detectad[oa]s?|observad[oa]s?)\Z"
 )
@@ -42,7 +42,7 @@ _LAST_CLAUSE = re.compile(r",(?!.*,)(?P<last>.*)\Z", re.DOTALL)
 _DENIES = re.compile(
     r" (?:no evidence of|no serological evidence of|no serologic evidence of|absence of|absence de|pas de|negative for|neg for|"
     r"kein nachweis von|kein anhalt fur|kein hinweis auf|keine hinweise auf|geen aanwijzingen voor|ausencia de|assenza di|"
-    r"sin evidencia de|sem evidencia de|negativo para) \Z"
+    r"no se observan?|no se detectan?|non si osservano?|nie stwierdzono|nie znaleziono|sin evidencia de|sem evidencia de|negativo para) \Z"
 )
 """Phrases that deny what follows them: "absence of growth"."""
 _WITHOUT = (
@@ -56,13 +56,15 @@ _ALSO = re.compile(
     rf"(?i)(?!(?:{_WITHOUT}|negativ\\w*|not|normal\\w*|absen\\w*|benign|clear|reactive) )[^,\\d]{{12,}}, (?:{_WITHOUT}) "
 )
 """Something, and then what is not there: "hyperplastic polyp, no dysplasia"."""
+_JOINTS = re.compile(r"(?i)[,;()]|\s+[-–]\s+|\s*/\s*|\s+(?:and|but|und|aber|et|mais|y|pero|ma|en|maar|og|och|men)\s+")
+_LEADS = re.compile(r"(?i)[\s\-–/,;]*(?:(?:but|and|however)\b[\s,]*)?")
 _AMOUNT = re.compile(r"(?:ca\.?\s*)?[<>=≥≤~]*\s*\d[\d.,\s]*(?:[a-zA-Zµμ]+\.?(?:/[a-zA-Zµμ]+)?)?\Z")
 _BESIDE = re.compile(r"(?<=[A-Za-z+)])\s+(?:[x×]\s*\d+|(?:mg|g|[mµu]mol|leu|ery)/(?:d?l|[µu]l|hpf))\Z", re.IGNORECASE)
 """What adds nothing behind an answer: "Neg x 3", "1+ mg/dL"."""
 _GRADE = re.compile(r"(?<![\w+])(?:[1-4]\s?\+|\+[1-4]|\+{2,4})(?![\w+])")
 _EXPLAINS = re.compile(
-    r"(?i)\b(?:represents?|indicates?|suggests?|means?|results?|should|may|might|does|do|when|where|considered|defined|cut-?off|"
-    r"reported|interpret\w*|confirm\w*|requires?|please|notes?|methods?|tests?|assays?|detects|targets|includes?|limit|recommend\w*|follow-?up|quantit\w*|send)\b"
+    r"(?i)\b(?:represents?|indicates?|suggests?|means?|results|should|may|might|does|do|when|where|considered|defined|cut-?off|"
+    r"reported|interpret\w*|confirmatory|confirmation|requires?|please|notes?|methods?|tests?|assays?|detects|targets|includes?|limit|recommend\w*|follow-?up|quantit\w*|send)\b"
 )
 """Words of a sentence that explains an answer and reports nothing."""
 _NEGATES = "\x00"
@@ -157,9 +159,9 @@ def explains(text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _words(text: str) -> Meaning | None:
-    first, *rest = re.split(r"(?<!\b\w)\.\s+|[;\n]", text.strip(), maxsplit=1)
+    first, *rest = re.split(r"(?<!\b[A-Za-z])\.\s+|[;\n]", text.strip(), maxsplit=1)
     found = _sentence(first) if rest else None
-    if found == "normal" and _sentence(rest[0]) == "abnormal" and not explains(rest[0]):
+    if found == "normal" and _sentence(_LEADS.sub("", rest[0], count=1)) == "abnormal" and not explains(rest[0]):
         return None
     # Laboratories say the answer first, then explain it.
     return found if found is not None else _sentence(text)
@@ -182,8 +184,8 @@ def _with_tail(text: str, head: str, inner: str) -> Meaning | None:
         return inside
     if outer is not None and outer == inside:
         return outer
-    if outer == "abnormal" and not _open(f" {fold(inner)} "):
-        return "abnormal"
+    if outer == "abnormal":
+        return None if _open(f" {fold(inner)} ") else "abnormal"
     if outer == "normal":
         return None if inside == "abnormal" or _GRADE.search(inner) or _open(f" {fold(inner)} ") else "normal"
     return _plain(text)
@@ -209,12 +211,29 @@ def _plain(text: str) -> Meaning | None:
         return None
     last = _LAST_CLAUSE.search(text)
     parted = last is not None and not re.search(r"(?i)\b(?:or|nor|oder|ou|of|o|eller)\b", last["last"])
+    parted = parted or bool(re.search(r"\s[-–/]\s", text))
     if not parted and (_NONE_FOUND.match(folded) or _NONE_FOUND_ELSEWHERE.match(folded)):
         return "normal"
     found = _marked(folded)
-    if last is not None and found == "normal" and _plain(last["last"]) == "abnormal":
-        return "normal" if not parted else None
-    return found
+    if found == "normal" and any(_plain(part) == "abnormal" for part in _parts(text)):
+        return None  # a normal part doesn't speak for the others
+    return "abnormal" if found is None and _named_with_property(text) else found
+
+
+def _named_with_property(text: str) -> bool:
+    """Whether a text names a finding and then says what it, or another, is not: "carcinoma, HER2 negative". What begins with
+    a denial of the finding itself ("blasts, none seen") is none of these."""
+    first, comma, rest = text.partition(",")
+    if not comma or not any(phrase in f" {fold(first)} " for phrase in _data().named):
+        return False
+    word = fold(rest).partition(" ")[0]
+    itself = f" {word} " in _data().negations and not re.fullmatch(_WITHOUT, word)
+    return not itself and not denial(rest) and _marked(fold(first)) == "abnormal" and _plain(rest) == "normal"
+
+
+def _parts(text: str) -> list[str]:
+    parts = [part for part in _JOINTS.split(text) if part.strip()]
+    return parts if len(parts) > 1 else []
 
 
 def _marked(folded: str) -> Meaning | None:
@@ -225,16 +244,19 @@ def _marked(folded: str) -> Meaning | None:
         if phrase in rest:
             rest = rest.replace(phrase, f" | {_NEGATES if _DENIES.search(phrase) else mark} ")
     normal, abnormal, descriptive = (_MARKS[meaning] for meaning in _MEANINGS)
-    rest = re.sub(rf"{_NEGATES}[ |]+[{abnormal}{_FINDING}]", normal, rest).replace(_NEGATES, normal)
+    rest = re.sub(rf"{_NEGATES}[ |]+{abnormal}", normal, rest)
+    rest = re.sub(rf"{_NEGATES} (?:[ |]*\w+){{0,4}}[ |]*{_FINDING}", normal, rest).replace(_NEGATES, normal)
     rest = re.sub(rf" (?:{_WITHOUT}) (?:(?:significant|visible|evident) )?[ |]*{_FINDING}", f" {normal} ", rest)
+    rest = re.sub(rf"(?<={normal})[ |]*(?:or|nor|oder|ou|of|eller)[ |]+(?:[a-z]+ )?{_FINDING}", "", rest)
+    rest = re.sub(rf"{_FINDING}[ |]+{normal}[ |]*\Z", normal, rest)
     judged = any(mark in rest for mark in (normal, abnormal, _WELL, _FINDING))
     if _open(rest):
         return "descriptive" if descriptive in rest and not judged else None
     graded = any(word in rest for word in data.grades) or bool(_GRADE.search(rest))
     if abnormal in rest:
         return None if normal in rest or _WELL in rest else "abnormal"
-    if normal in rest:  # it denies the findings that it names
-        return None if graded or descriptive in rest else "normal"
+    if normal in rest:
+        return None if graded or descriptive in rest or _FINDING in rest else "normal"
     if _WELL in rest:
         more = graded or descriptive in rest or _FINDING in rest or not data.modifiers.isdisjoint(rest.split())
         return None if more else "normal"
@@ -267,6 +289,7 @@ class _Data:
                 if phrases.setdefault(f" {fold(words)} ", mark) != mark:
                     faults.append(Violation(f"answers.phrases.{kind}", "a text stands under two meanings"))
         self.denials = frozenset(phrase for phrase, mark in phrases.items() if mark == _MARKS["normal"])
+        self.named = frozenset(phrase for phrase, mark in phrases.items() if mark == _FINDING)
         self.phrases = sorted(phrases.items(), key=lambda item: -len(item[0]))
         said: dict[str, Meaning] = {"immune": "normal", "susceptible": "abnormal"}
         immunity = [(f" {fold(words)} ", said[kind]) for kind, all in raw.get("immunity", {}).items() for words in all]

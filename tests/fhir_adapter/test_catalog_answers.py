@@ -14,14 +14,14 @@ NORMAL = [
     "non reactive", "No growth", "No growth after 5 days", "Absent", "négatif", "Négative", "absence", "Absence de germes", "non détecté",
     "Culture stérile", "-", "NEG.  POSITIVE TRICYCLIC RESULTS represent potentially toxic levels.", "Undetectable", "Not present",
     "No organisms seen", "NORMAL.  MANUAL.", "No HCV RNA detected", "no MRSA isolated", "No malaria parasites present", "No parasites seen",
-    "Absence of growth", "No evidence of growth", "Target not detected", "TND", "non reagente", "negativ", "nicht nachweisbar", "Kein Nachweis von Erregern", "Keine Bakterien nachweisbar", "Neg x 3", "Negative (not reactive)", "no blasts", "Keine Blasten", "NEGATIVE.  FOLLOW-UP OF POSITIVES: SEND SERUM.", "negativní", "üreme olmadı", "αρνητικό", "kein Wachstum", "niet aantoonbaar",
+    "Absence of growth", "No evidence of growth", "Target not detected", "TND", "non reagente", "negativ", "nicht nachweisbar", "Kein Nachweis von Erregern", "Keine Bakterien nachweisbar", "Neg x 3", "Negative (not reactive)", "no blasts", "Keine Blasten", "Malignant cells: none seen", "No evidence of recurrent carcinoma", "No schistocytes or blasts seen", "NEGATIVE.  FOLLOW-UP OF POSITIVES: SEND SERUM.", "negativní", "üreme olmadı", "αρνητικό", "kein Wachstum", "niet aantoonbaar",
     "no reactivo", "No se detecta", "Sin crecimiento", "Não reagente", "Não houve crescimento bacteriano", "non rilevato", "assenti", "ujemny",
     "nie wykryto", "ikke påvist", "陰性", "阴性(-)", "음성",
 ]  # fmt: skip
 ABNORMAL = [
     "Positive", "POS", "Detected", "Reactive", "Growth", "1+", "2+", "3 +", "+", "++++", "TRACE", "TR", "FEW", "MODERATE", "MANY", "RARE",
     "OCCASIONAL", "OCC", "positif", "Présence", "présence de nitrites", "traces", "nombreuses", "POS*.  PRESUMPTIVE (UNCONFIRMED)",
-    "Growth of Escherichia coli", "Large (3+)", "30 mg/dL (1+)", "1+ mg/dL", "three plus", "Positive (IgG 2+, C3d negative)", "slightly raised", "stark erhöht", "Schistocytes 2+", "N. gonorrhoeae detected", "above normal", "pozitivní", "saptandı", "θετικό", "Weakly positive", "1+*.", "+/-", "VERY LOW*.",
+    "Growth of Escherichia coli", "Large (3+)", "30 mg/dL (1+)", "1+ mg/dL", "three plus", "Positive (IgG 2+, C3d negative)", "slightly raised", "stark erhöht", "Schistocytes 2+", "Invasive ductal carcinoma, HER2 negative", "Microcytic hypochromic red cells, no schistocytes", "N. gonorrhoeae detected", "above normal", "pozitivní", "saptandı", "θετικό", "Weakly positive", "1+*.", "+/-", "VERY LOW*.",
     "Gram negative rods", "Gram-positive cocci in clusters", "Bacilles à Gram négatif", "(1+)", "(±)", "1+ (30 mg/dL)", "HI", "positiv", "schwach positiv", "nachgewiesen", "Nachweis von MRSA", "aantoonbaar", "Positivo", "Reactivo",
     "Reagente 1/8", "Traços", "presenti", "dodatni", "陽性", "阳性(+)", "양성",
 ]  # fmt: skip
@@ -35,6 +35,11 @@ UNKNOWN = [
     "Yes and no but maybe",
     "N. meningitidis",
     "Normal?",
+    "Adenocarcinoma negative for EGFR mutation",
+    "Blasts, not seen",
+    "Carcinoma, negative",
+    "No blasts. Schistocytes 2+",
+    "No growth, final - Gram negative rods",
     "Probably normal",
     "Normal, except raised leucocytes",
     "Suspicious for malignancy",
