@@ -57,6 +57,8 @@ _ALSO = re.compile(
 )
 """Something, and then what is not there: "hyperplastic polyp, no dysplasia"."""
 _JOINTS = re.compile(r"(?i)[,;()]|\s+[-–]\s+|\s*/\s*|\s+(?:and|but|und|aber|et|mais|y|pero|ma|en|maar|og|och|men)\s+")
+_CROSSES_BESIDE = re.compile(r"(?P<amount>.*\S)\s+(?:[1-4]\s?\+|\+{1,4})\Z")
+"""An amount and its grade: "100 mg/dL 2+"."""
 _LEADS = re.compile(r"(?i)[\s\-–/,;]*(?:(?:but|and|however)\b[\s,]*)?")
 _AMOUNT = re.compile(r"(?:ca\.?\s*)?[<>=≥≤~]*\s*\d[\d.,\s]*(?:[a-zA-Zµμ]+\.?(?:/[a-zA-Zµμ]+)?)?\Z")
 _BESIDE = re.compile(r"(?<=[A-Za-z+)])\s+(?:[x×]\s*\d+|(?:mg|g|[mµu]mol|leu|ery)/(?:d?l|[µu]l|hpf))\Z", re.IGNORECASE)
@@ -173,6 +175,8 @@ def _sentence(text: str) -> Meaning | None:
         text = text[1:-1].strip()
     if not text or len(text) > MAX_WORDS_LENGTH or "?" in text:
         return None
+    if (beside := _CROSSES_BESIDE.match(text)) and _AMOUNT.match(beside["amount"]):
+        return "abnormal"
     tail = _TAIL.match(text)
     return _plain(text) if tail is None else _with_tail(text, tail["head"], tail["inner"])
 
@@ -187,7 +191,11 @@ def _with_tail(text: str, head: str, inner: str) -> Meaning | None:
     if outer == "abnormal":
         return None if _open(f" {fold(inner)} ") else "abnormal"
     if outer == "normal":
-        return None if inside == "abnormal" or _GRADE.search(inner) or _open(f" {fold(inner)} ") else "normal"
+        open_ = any(hint in f" {fold(inner)} " for hint in _data().hedges)
+        denied = re.match(rf"(?:{_WITHOUT}) ", fold(inner)) is not None
+        if inside == "abnormal" or _GRADE.search(inner) or open_ or (denies(inner) and not denied):
+            return None
+        return "normal"
     return _plain(text)
 
 
@@ -227,8 +235,10 @@ def _named_with_property(text: str) -> bool:
     if not comma or not any(phrase in f" {fold(first)} " for phrase in _data().named):
         return False
     word = fold(rest).partition(" ")[0]
-    itself = f" {word} " in _data().negations and not re.fullmatch(_WITHOUT, word)
-    return not itself and not denial(rest) and _marked(fold(first)) == "abnormal" and _plain(rest) == "normal"
+    denied = denial(word) or f" {word} " in _data().negations
+    itself = denial(rest) or (denied and not re.fullmatch(_WITHOUT, word))
+    hedged = any(hint in f" {fold(rest)} " for hint in _data().hedges)
+    return not itself and not hedged and _marked(fold(first)) == "abnormal"
 
 
 def _parts(text: str) -> list[str]:
@@ -295,7 +305,8 @@ class _Data:
         immunity = [(f" {fold(words)} ", said[kind]) for kind, all in raw.get("immunity", {}).items() for words in all]
         self.immunity = sorted(immunity, key=lambda item: -len(item[0]))
         self.negations = _spaced(raw, "negations")
-        self.doubts = (*self.negations, *_spaced(raw, "doubts"))
+        self.hedges = _spaced(raw, "doubts")
+        self.doubts = (*self.negations, *self.hedges)
         self.grades = _spaced(raw, "grades")
         self.modifiers = frozenset(fold(words) for words in raw.get("modifiers", ()))
         self.codes: dict[tuple[str, str], Meaning] = {}

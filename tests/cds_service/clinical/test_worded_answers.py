@@ -23,7 +23,7 @@ ALLOWED: dict[str, tuple[Served, ...]] = {
 }
 TESTS: list[dict[str, Any]] = [
     test
-    for name in ("worded_answers.toml", "worded_answers_again.toml")
+    for name in ("worded_answers.toml", "worded_answers_again.toml", "worded_answers_last.toml")
     for test in tomllib.loads(Path(__file__).with_name(name).read_text(encoding="utf-8"))["test"]
 ]
 
