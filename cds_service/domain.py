@@ -12,7 +12,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from fhir_adapter.catalog.answers import as_expected, meaning_of
-from fhir_adapter.model import Interval, IntervalSource, Measured, NotAssessed, PanelResult
+from fhir_adapter.model import Interval, IntervalSource, Measured, NotAssessed, PanelResult, Span
 
 Code = Literal["N", "L", "H", "LL", "HH", "A", "AA"]
 """HL7 v3 ObservationInterpretation."""
@@ -36,9 +36,9 @@ BasisKind = Literal[
 
 FlagsListed = Literal["all", "abnormal"]
 """Which flags an answer lists; those of normal results are counted where they aren't."""
-Ground = Literal["lab", "site", "usual", "none", "words", "unread"]
-"""What a model's judgement of a result leans on: a number with the laboratory's own interval, the site's, a usual one or none; an
-answer in words that are known to be normal or abnormal somewhere; or words that nobody knows."""
+Ground = Literal["lab", "site", "usual", "none", "bound", "words", "unread"]
+"""What a model's judgement of a result leans on: a number with the laboratory's own interval, the site's, a usual one or none; a bound ("> 2000") or a
+range; an answer in words that are known to be normal or abnormal somewhere; or words that nobody knows."""
 
 
 class Thresholds(Struct, frozen=True):
@@ -62,9 +62,12 @@ class Thresholds(Struct, frozen=True):
 
 def ground_of(placed: PanelResult) -> Ground:
     """What the model leans on for this result."""
-    if not isinstance(placed.result.value, Measured):
+    value = placed.result.value
+    if not isinstance(value, Measured):
         return "words" if meaning_of(placed) is not None or as_expected(placed) else "unread"
-    return "none" if placed.interval is None else placed.interval.source
+    if placed.interval is None:
+        return "none"
+    return "bound" if isinstance(value, Span) or value.comparator is not None else placed.interval.source
 
 
 class Said(Struct, frozen=True):

@@ -2,7 +2,8 @@
 
 - Outside the laboratory's own interval, past a critical limit, or called abnormal by the laboratory: flagged, whatever the
   model says (the safety floor).
-- Where only a usual interval speaks, the calibrated model decides at its threshold for it; without a model, the rule does.
+- Where only a usual interval speaks, the calibrated model decides at its threshold for it; without a model, the rule does, and where a number
+  lies further outside than any laboratory's limits would explain.
 - Where the rules can't judge, a model's score makes a flag; without one, or where the model is known to guess, the result is not
   assessed.
 - LL, HH and AA come from critical limits or from the laboratory, never from the model: it may raise to L, H or A.
@@ -35,6 +36,9 @@ from fhir_adapter.model import NotAssessed, Panel, PanelResult
 from fhir_adapter.prompt import LABELS
 
 BAD_ANSWER = EngineAnswer.message
+FAR = 3.0
+"""Outside a usual or a site's interval the model may call a number normal up to here: half widths from the interval's middle, as
+``PanelResult.position``. Of 2,074 limits that laboratories print (``training/known_limits.toml``) two lie further from the catalog's."""
 _MODEL_MAY_JUDGE = frozenset({"no-interval", "unit-unknown", "unit-mismatch", "unknown-answer", "indeterminate"})
 
 
@@ -151,6 +155,8 @@ def _judge(
         return Flag(placed, _direction(placed, score), "model", (*finding.basis, _basis(probability)), probability)
     if flagged:
         return Flag(placed, code, "both", finding.basis, probability)
+    if placed.position is not None and abs(placed.position) > FAR:
+        return Flag(placed, code, "rule", finding.basis, probability)
     return Flag(placed, "N", "model", (*finding.basis, _basis(probability)), probability)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from training.examples import Example, SlotLabel
 from training.singles import lies_inside, says_abnormal
 
-FITTED = ("lab", "site", "usual", "none", "words", "unread")
+FITTED = ("lab", "site", "usual", "none", "bound", "words", "unread")
 """Grounds that get a threshold of their own: the laboratory's interval where it is shown, the others where it is withheld."""
 ALONE = ("none", "unread")
 """Grounds on which no rule says anything: there a model that was never measured has no say."""

@@ -70,6 +70,8 @@ class Calibrate(_Part):
     site: float = Field(0.985, gt=0, lt=1)
     usual: float = Field(0.94, gt=0, lt=1)
     none: float = Field(0.80, gt=0, lt=1)
+    bound: float | None = Field(0.94, gt=0, lt=1)
+    """For bounds ("> 2000") and ranges. None: no say."""
     words: float | None = Field(0.995, gt=0, lt=1)
     unread: float | None = Field(0.9, gt=0, lt=1)
     """For answers in words, those that the rules know and the others. None: no say, for a model that knows no words."""
@@ -87,6 +89,7 @@ class Calibrate(_Part):
             "site": self.site,
             "usual": self.usual,
             "none": self.none,
+            "bound": self.bound,
             "words": self.words,
             "unread": self.unread,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cds_service import policy
 from cds_service.clinical.assess import assess
@@ -22,6 +23,7 @@ PANEL = normalize(
             observation("na", "2951-2", 140, "mmol/L", 135, 145),
             observation("crea", "2160-0", 3.4, "mg/dL"),
             observation("alt", "1742-6", 20, "U/L"),
+            observation("ast", "1920-8", 48, "U/L"),
             observation("odd", "99999-9", 3, "wibble"),
             observation("bad", "2823-3", 410, "mmol/L"),
         )
@@ -49,8 +51,10 @@ def test_the_floor_holds_and_every_result_ends_once(scores: tuple[SlotScores, ..
             assert flags[path].code == finding.code
         elif path in flags:
             assert not flags[path].critical
-            assert flags[path].abnormal == (scores[finding.index].abnormal >= threshold)
-    implausible = PANEL.results[5].result.path
+            position = PANEL.results[finding.index].position
+            far = finding.code in ("L", "H") and position is not None and abs(position) > policy.FAR
+            assert flags[path].abnormal == (far or scores[finding.index].abnormal >= threshold)
+    implausible = PANEL.results[6].result.path
     assert implausible in missing
 
 
@@ -64,13 +68,14 @@ def test_sources_are_told() -> None:
     said = {flag.subject.result.observation: (flag.code, flag.source) for flag in verdict.flags}
     assert said["Observation/k"] == ("HH", "rule")
     assert said["Observation/na"] == ("N", "both")
-    assert said["Observation/crea"] == ("N", "model")
+    assert said["Observation/crea"] == ("H", "rule")  # three times the usual limit
+    assert said["Observation/ast"] == ("N", "model")
     assert said["Observation/odd"] == ("N", "model")
 
 
 def test_a_model_flag_lies_on_the_side_of_its_value() -> None:
     low = SlotScores(3, (0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0))
-    scores = (*(_clear(slot) for slot in (0, 1, 2)), low, _clear(4), _clear(5))
+    scores = (*(_clear(slot) for slot in (0, 1, 2)), low, *(_clear(slot) for slot in (4, 5, 6)))
     verdict = policy.decide(PANEL, FOUND, scores, thresholds=Thresholds(), model=MODEL, degraded=None)
     (alt,) = [flag for flag in verdict.flags if flag.subject.result.observation == "Observation/alt"]
     assert alt.source == "model"
@@ -149,7 +154,7 @@ def test_calling_a_number_inside_its_interval_abnormal_takes_more_than_keeping_t
         read(
             bundle(
                 observation("alt", "1742-6", 20, "U/L"),
-                observation("crea", "2160-0", 3.4, "mg/dL"),
+                observation("ast", "1920-8", 48, "U/L"),
                 observation("k", "2823-3", 4.1, "mmol/L", 3.5, 5.1),
                 observation("odd", "99999-9", 3, "wibble"),
             )
@@ -168,6 +173,46 @@ def test_calling_a_number_inside_its_interval_abnormal_takes_more_than_keeping_t
     assert codes(Thresholds(0.5, inside=0.52)) == "H H L H"
     assert codes(Thresholds(0.6, inside=0.5)) == codes(Thresholds(0.6)) == "N N N N"
     assert codes(Thresholds(0.6, inside=0.7).at(0.5)) == "H H L H"
+
+
+def test_the_model_clears_nothing_far_outside_an_interval() -> None:
+    """An alanine transaminase of 60 may be normal somewhere; one of 200 is nowhere, whatever the model says. A usual high limit of some 40 U/L."""
+    for value, code, source in ((60, "N", "model"), (200, "H", "rule")):
+        panel = normalize(read(bundle(observation("alt", "1742-6", value, "U/L"))), catalog.load())
+        verdict = policy.decide(panel, assess(panel), (_clear(0),), thresholds=Thresholds(), model=MODEL, degraded=None)
+        assert [(flag.code, flag.source, flag.probability) for flag in verdict.flags] == [(code, source, 0.0)]
+    potassium = normalize(read(bundle(observation("k", "2823-3", 3.3, "mmol/L"))), catalog.load())
+    (placed,) = potassium.results
+    assert placed.interval is not None
+    far = replace(potassium, results=(replace(placed, number=2.9, position=-policy.FAR - 0.1),))
+    for panel, code in ((potassium, "N"), (far, "L")):
+        verdict = policy.decide(
+            panel, assess(potassium), (_clear(0),), thresholds=Thresholds(), model=MODEL, degraded=None
+        )
+        assert [flag.code for flag in verdict.flags] == [code]
+
+
+def test_bounds_and_ranges_are_a_ground_of_their_own() -> None:
+    def measured(value: object, interval: bool = True) -> dict[str, object]:
+        one = observation("d", "1742-6" if interval else "99999-9", 0, "U/L")
+        del one["valueQuantity"]
+        return one | (value if isinstance(value, dict) else {})
+
+    more = {"valueQuantity": {"value": 60, "comparator": ">", "unit": "U/L"}}
+    ranging = {"valueRange": {"low": {"value": 50, "unit": "U/L"}, "high": {"value": 60, "unit": "U/L"}}}
+    for one, ground in (
+        (measured(more), "bound"),
+        (measured(ranging), "bound"),
+        (measured(more, interval=False), "none"),
+        (observation("d", "1742-6", 60, "U/L"), "usual"),
+    ):
+        panel = normalize(read(bundle(one)), catalog.load())
+        assert [ground_of(placed) for placed in panel.results] == [ground]
+        verdict = policy.decide(
+            panel, assess(panel), (_clear(0),), thresholds=Thresholds(0.5, {"bound": None}), model=MODEL, degraded=None
+        )
+        if ground == "bound":
+            assert [(flag.code, flag.source, flag.probability) for flag in verdict.flags] == [("H", "rule", None)]
 
 
 def test_words_that_nobody_knows_are_a_ground_of_their_own() -> None:
