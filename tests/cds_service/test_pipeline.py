@@ -198,13 +198,14 @@ def test_a_full_queue_of_the_model_is_an_overload_not_a_worse_answer() -> None:
 
 
 def test_the_threshold_is_that_of_the_model_that_answered() -> None:
+    a_little_high = _bundle(_observation("ast", "1920-8", 48, "U/L"))
     normal = (0.9, 0.0, 0.1, 0.0, 0.0, 0.0, 0.0)
-    engine = Broken([tuple(SlotScores(slot, normal) for slot in range(3))])
+    engine = Broken([(SlotScores(0, normal),)])
     codes = {}
     for threshold in (0.05, 0.5):
         engine.thresholds = Thresholds(threshold)
-        flags = _pipeline(engine).evaluate(PANEL).verdict.flags
-        codes[threshold] = next(flag.code for flag in flags if flag.subject.result.observation == "Observation/crea")
+        flags = _pipeline(engine).evaluate(a_little_high).verdict.flags
+        codes[threshold] = flags[0].code
     assert codes == {0.05: "H", 0.5: "N"}
 
 
