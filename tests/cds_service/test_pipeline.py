@@ -130,7 +130,8 @@ def test_a_model_that_clears_everything_clears_no_floor() -> None:
     engine = Broken([tuple(SlotScores(slot, normal) for slot in range(3))])
     codes = {flag.subject.result.observation: flag.code for flag in _pipeline(engine).evaluate(PANEL).verdict.flags}
     assert codes["Observation/k"] == "HH"
-    assert codes["Observation/crea"] == "H"  # only the usual interval speaks for it, but no laboratory has a limit out there
+    # Only the usual interval speaks for it, but no laboratory has a limit out there.
+    assert codes["Observation/crea"] == "H"
 
 
 def test_a_late_model_leaves_time_for_the_rules() -> None:

@@ -57,7 +57,10 @@ def test_a_full_manifest(tmp_path: Path) -> None:
         ({"inside": 1}, "inside: must be"),
         ({"inside": "0.6"}, "inside: must be"),
         ({"thresholds": {"site": 1}}, "thresholds: must map"),
-        ({"thresholds": {"zebra": 0.5}}, "thresholds: must be for some of lab, site, usual, none, bound, words, unread"),
+        (
+            {"thresholds": {"zebra": 0.5}},
+            "thresholds: must be for some of lab, site, usual, none, bound, words, unread",
+        ),
         ({"temperature": 0}, "temperature: must be"),
         ({"temperature": -1}, "temperature: must be"),
         ({"temperature": None}, "temperature: must be"),
