@@ -193,7 +193,7 @@ def _trained(
     variant: Variant, seed: int, base: Config, given: argparse.Namespace, folder: Path, out: Path
 ) -> dict[str, Any]:
     # One result a prompt: as many results a step as a panel of average length brings.
-    batch = base.optimiser.per_device_train_batch_size // (RESULTS if variant.panels else 1)
+    batch = max(1, base.optimiser.per_device_train_batch_size // (RESULTS if variant.panels else 1))
     steps = 10**9  # neither evaluated nor saved on the way
     config = base.model_copy(
         update={
