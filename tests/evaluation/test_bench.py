@@ -95,7 +95,7 @@ def test_a_quick_run_writes_its_report(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "report.json").read_text())
     assert [row["results"] for row in found["latency"]] == [1, 20, 200, 2000]
     assert [row["clients"] for row in found["throughput"]] == [1, 8, 32]
-    assert [row["what"] for row in found["http"]][:2] == ["LabCue, 20", "LabCue, 20"]
+    assert [row["what"] for row in found["http"]][:2] == ["LabCue, 20", "LabCue, abnormal flags, 20"]
     assert "HealthChain was not measured" in (tmp_path / "report.md").read_text()
     assert [row["clients"] for row in found["load"]["closed"]] == [1, 32]
     assert len(found["load"]["open"]) == len(found["load"]["open, max_wait_s 0.1"]) == len(found["batching open"]) == 3
