@@ -181,6 +181,10 @@ def test_the_model_clears_nothing_far_outside_an_interval() -> None:
         panel = normalize(read(bundle(observation("alt", "1742-6", value, "U/L"))), catalog.load())
         verdict = policy.decide(panel, assess(panel), (_clear(0),), thresholds=Thresholds(), model=MODEL, degraded=None)
         assert [(flag.code, flag.source, flag.probability) for flag in verdict.flags] == [(code, source, 0.0)]
+    for number, code in ((70, "N"), (45, "L")):  # a usual low limit of some 150: below a third of it nobody's lies
+        panel = normalize(read(bundle(observation("plt", "777-3", number, "10*3/uL"))), catalog.load())
+        verdict = policy.decide(panel, assess(panel), (_clear(0),), thresholds=Thresholds(), model=MODEL, degraded=None)
+        assert [flag.code for flag in verdict.flags] == [code]
     potassium = normalize(read(bundle(observation("k", "2823-3", 3.3, "mmol/L"))), catalog.load())
     (placed,) = potassium.results
     assert placed.interval is not None
